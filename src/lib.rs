@@ -3,6 +3,8 @@
 #![warn(clippy::undocumented_unsafe_blocks, missing_docs)]
 
 pub mod api;
+pub mod budget;
 pub mod demo;
 pub mod http;
+pub mod memory;
 pub mod start;

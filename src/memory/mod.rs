@@ -1,0 +1,11 @@
+//! Where memory comes from: static arenas with a size from `budget.rs` and nothing else.
+//!
+//! Knows sizes, not what is kept in them. The only folder beside a few files of `back/` with `unsafe` in it.
+
+pub mod blocks;
+pub mod heap;
+pub mod statics;
+
+pub use blocks::{Blocks, Chain, Full};
+pub use heap::Heap;
+pub use statics::StaticCell;

@@ -1,0 +1,59 @@
+//! A static that is handed out once, as `&'static mut`: how a fixed region of the binary becomes somebody's own.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A value in static memory with exactly one owner at a time in the whole life of the process.
+pub struct StaticCell<T> {
+    taken: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached only through `take`, which succeeds once; `T: Send` lets that one owner be any thread.
+unsafe impl<T: Send> Sync for StaticCell<T> {}
+
+impl<T> StaticCell<T> {
+    /// A cell that still holds its value.
+    pub const fn new(value: T) -> StaticCell<T> {
+        StaticCell { taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
+    /// The value, for the first caller; `None` for every later one.
+    pub fn take(&'static self) -> Option<&'static mut T> {
+        if self.taken.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        // SAFETY: the swap lets exactly one caller through, so this is the only reference ever made.
+        Some(unsafe { &mut *self.value.get() })
+    }
+}
+
+/// Writes every page of `region` so that it is resident from now on and no request meets a page fault or a refusal.
+pub fn prefault(region: &mut [u8]) {
+    const PAGE: usize = 4096;
+    for at in (0..region.len()).step_by(PAGE) {
+        let byte: *mut u8 = &mut region[at];
+        // SAFETY: `byte` comes from a live `&mut u8`; a volatile write of the value it has changes nothing but residency.
+        unsafe { byte.write_volatile(byte.read_volatile()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_static_is_handed_out_once() {
+        static CELL: StaticCell<[u8; 4]> = StaticCell::new([7; 4]);
+        assert_eq!(CELL.take().map(|bytes| bytes[3]), Some(7));
+        assert!(CELL.take().is_none());
+    }
+
+    #[test]
+    fn prefault_keeps_the_bytes() {
+        let mut region = vec![9; 10_000];
+        prefault(&mut region);
+        assert!(region.iter().all(|&byte| byte == 9));
+    }
+}
