@@ -10,8 +10,17 @@
 //! chunked                   a chunked body, decoded in place
 //! request                   the reader that drives them
 //! ```
+//!
+//! The rest stands alone: [`response`] writes a head, [`date`] its `Date`, [`etag`] its `ETag`; [`accept`] and [`prefer`]
+//! read what the client would like; [`percent`] decodes paths, queries and forms.
 
+pub mod accept;
+pub mod date;
+pub mod etag;
+pub mod percent;
+pub mod prefer;
 pub mod request;
+pub mod response;
 
 mod chunked;
 mod field;
