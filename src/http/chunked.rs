@@ -241,3 +241,84 @@ fn hex_value(digit: u8) -> usize {
         _ => (digit | 0x20) - b'a' + 10,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The result after all of `text`, fed byte by byte, with a body limit of ten bytes.
+    fn last(text: &str) -> Result<bool, Reject> {
+        let mut bytes = text.as_bytes().to_vec();
+        let mut chunked = Chunked::new(0);
+        for len in 0..bytes.len() {
+            assert_eq!(
+                chunked.advance(&mut bytes[..len], 10),
+                Ok(false),
+                "{len} of {text:?}"
+            );
+        }
+        chunked.advance(&mut bytes, 10)
+    }
+
+    #[test]
+    fn extensions_are_bounded_over_the_whole_body() {
+        let half = format!(";{}", "e".repeat(EXTENSION_BYTES / 2 - 1));
+        assert_eq!(last(&format!("1{half}\r\nx\r\n0{half}\r\n\r\n")), Ok(true));
+        assert_eq!(
+            last(&format!("1{half}\r\nx\r\n0{half}e")),
+            Err(Reject::ChunkExtensionsTooLong)
+        );
+    }
+
+    #[test]
+    fn trailers_are_bounded_in_bytes_and_number() {
+        let filled = "x".repeat(TRAILER_BYTES - "t: \r\n\r\n".len());
+        assert_eq!(last(&format!("0\r\nt: {filled}\r\n\r\n")), Ok(true));
+        let longer = format!("t: x{filled}\r\n\r\n");
+        assert_eq!(
+            last(&format!("0\r\n{}", &longer[..TRAILER_BYTES])),
+            Err(Reject::TrailersTooLarge)
+        );
+        let many = "t: x\r\n".repeat(TRAILER_FIELDS);
+        assert_eq!(last(&format!("0\r\n{many}\r\n")), Ok(true));
+        assert_eq!(
+            last(&format!("0\r\n{many}t: x\r\n")),
+            Err(Reject::TrailersTooLarge)
+        );
+    }
+
+    #[test]
+    fn the_body_is_bounded_as_soon_as_the_chunk_that_exceeds_it_is_announced() {
+        assert_eq!(last("4\r\n0123\r\n6\r\n012345\r\n0\r\n\r\n"), Ok(true));
+        assert_eq!(last("4\r\n0123\r\n7\r\n"), Err(Reject::BodyTooLarge));
+        assert_eq!(last("FFFFFFFF\r\n"), Err(Reject::BodyTooLarge));
+        assert_eq!(last("FFFFFFFFF"), Err(Reject::ChunkSize));
+    }
+
+    #[test]
+    fn compacting_lets_a_small_buffer_hold_many_small_chunks() {
+        let text = [
+            "00000001;e\r\nx\r\n".repeat(10).as_str(),
+            "0\r\nT: u\r\n\r\nGET",
+        ]
+        .concat();
+        let mut chunked = Chunked::new(0);
+        let mut buf = Vec::new();
+        let mut largest = 0;
+        for &byte in text.as_bytes() {
+            buf.push(byte);
+            if chunked.advance(&mut buf, 10) == Ok(false) {
+                largest = largest.max(buf.len());
+                let shorter = chunked.compact(&mut buf);
+                buf.truncate(buf.len() - shorter);
+            }
+        }
+        assert_eq!(chunked.body(), (0, 10));
+        assert_eq!(&buf[..10], b"xxxxxxxxxx");
+        assert_eq!(&buf[chunked.consumed()..], b"GET");
+        assert!(
+            largest <= 10 + "T: u\r\n\r\n".len(),
+            "framing took up room: {largest}"
+        );
+    }
+}

@@ -228,3 +228,231 @@ fn read_line(
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        head_bytes: 100,
+        target_bytes: 20,
+        body_bytes: 10,
+    };
+
+    /// The step after all of `text`, fed byte by byte; it must also be the step when fed whole.
+    fn last_step(text: &str) -> Step {
+        let mut bytes = text.as_bytes().to_vec();
+        let mut reader = Reader::new(LIMITS);
+        let mut step = Step::NeedMore(Phase::FirstByte);
+        for len in 1..=bytes.len() {
+            step = reader.advance(&mut bytes[..len]);
+            if let Step::Reject(_) = step {
+                assert_eq!(
+                    len,
+                    bytes.len(),
+                    "refused before the last byte of {text:?}: {step:?}"
+                );
+            }
+        }
+        assert_eq!(
+            Reader::new(LIMITS).advance(&mut text.as_bytes().to_vec()),
+            step,
+            "{text:?} whole"
+        );
+        step
+    }
+
+    #[test]
+    fn each_phase_lasts_as_long_as_its_bytes() {
+        assert_eq!(
+            Reader::new(LIMITS).advance(&mut []),
+            Step::NeedMore(Phase::FirstByte)
+        );
+        for (text, phase) in [
+            ("\r", Phase::FirstByte),
+            ("\r\n", Phase::FirstByte),
+            ("\r\nG", Phase::Head),
+            ("G", Phase::Head),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r", Phase::Head),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n",
+                Phase::Body,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r",
+                Phase::Body,
+            ),
+        ] {
+            assert_eq!(last_step(text), Step::NeedMore(phase), "{text:?}");
+        }
+        assert_eq!(last_step("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Step::Ready);
+    }
+
+    /// A request whose head is `length` bytes long.
+    fn head_of(length: usize) -> String {
+        let frame = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
+        format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+            "x".repeat(length - frame)
+        )
+    }
+
+    #[test]
+    fn a_head_may_fill_its_limit_and_no_more() {
+        assert_eq!(last_step(&head_of(100)), Step::Ready);
+        let refused = Step::Reject(Reject::HeadTooLarge);
+        for length in [101, 102, 105] {
+            assert_eq!(
+                last_step(&head_of(length)[..100]),
+                refused,
+                "as soon as it cannot end in time"
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_may_fill_its_limit_and_is_refused_at_the_first_byte_beyond() {
+        let target = "/".repeat(20);
+        assert_eq!(
+            last_step(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")),
+            Step::Ready
+        );
+        assert_eq!(
+            last_step(&format!("GET {target}/")),
+            Step::Reject(Reject::TargetTooLong)
+        );
+    }
+
+    #[test]
+    fn a_request_line_that_fills_the_head_is_refused_for_what_fills_it() {
+        let limits = Limits {
+            head_bytes: 12,
+            ..LIMITS
+        };
+        let step = |text: &str| Reader::new(limits).advance(&mut text.as_bytes().to_vec());
+        assert_eq!(step("GET /5678901"), Step::Reject(Reject::TargetTooLong));
+        assert_eq!(step("GET /567 HTT"), Step::Reject(Reject::HeadTooLarge));
+        assert_eq!(step("GET /567890"), Step::NeedMore(Phase::Head));
+    }
+
+    #[test]
+    fn bodies_may_fill_their_limit_and_no_more() {
+        let head = "PUT / HTTP/1.1\r\nHost: a\r\n";
+        assert_eq!(
+            last_step(&format!("{head}Content-Length: 10\r\n\r\n0123456789")),
+            Step::Ready
+        );
+        assert_eq!(
+            last_step(&format!("{head}Content-Length: 11\r\n\r\n")),
+            Step::Reject(Reject::BodyTooLarge)
+        );
+        let head = format!("{head}Transfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n");
+        assert_eq!(
+            last_step(&format!("{head}6\r\n012345\r\n0\r\n\r\n")),
+            Step::Ready
+        );
+        assert_eq!(
+            last_step(&format!("{head}7\r\n")),
+            Step::Reject(Reject::BodyTooLarge)
+        );
+    }
+
+    #[test]
+    fn sixty_four_fields_pass() {
+        let limits = Limits {
+            head_bytes: 4096,
+            ..LIMITS
+        };
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "x: y\r\n".repeat(63));
+        assert_eq!(
+            Reader::new(limits).advance(&mut format!("{text}\r\n").into_bytes()),
+            Step::Ready
+        );
+        let refused = Step::Reject(Reject::TooManyFields);
+        assert_eq!(
+            Reader::new(limits).advance(&mut format!("{text}x: y\r\n").into_bytes()),
+            refused
+        );
+    }
+
+    #[test]
+    fn a_hundred_is_asked_for_once_and_only_while_no_body_is_here() {
+        let head =
+            b"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+        let mut reader = Reader::new(LIMITS);
+        let mut bytes = head.to_vec();
+        assert_eq!(reader.advance(&mut bytes), Step::Continue);
+        assert_eq!(reader.advance(&mut bytes), Step::NeedMore(Phase::Body));
+        bytes.extend_from_slice(b"ok");
+        assert_eq!(reader.advance(&mut bytes), Step::Ready);
+        assert_eq!(reader.request().body(&bytes), b"ok");
+
+        reader.reset();
+        assert_eq!(
+            reader.advance(&mut [&head[..], b"o"].concat()),
+            Step::NeedMore(Phase::Body)
+        );
+        reader.reset();
+        let no_body = b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n";
+        assert_eq!(
+            reader.advance(&mut no_body.to_vec()),
+            Step::Ready,
+            "there is nothing to send"
+        );
+    }
+
+    #[test]
+    fn accessors_read_the_callers_buffer() {
+        let mut bytes =
+            b"POST /p?q=1 HTTP/1.1\r\nHost: Pi:80\r\nX: 1\r\nx: 2\r\nContent-Length: 1\r\n\r\nb"
+                .to_vec();
+        let mut reader = Reader::new(LIMITS);
+        assert_eq!(reader.advance(&mut bytes), Step::Ready);
+        let request = reader.request();
+        assert_eq!(
+            (request.method, request.minor, request.keep_alive),
+            (Method::Post, 1, true)
+        );
+        assert_eq!(
+            (request.path(&bytes), request.query(&bytes)),
+            (&b"/p"[..], Some(&b"q=1"[..]))
+        );
+        assert_eq!(
+            (request.host(&bytes), request.authority(&bytes)),
+            (Some(&b"Pi"[..]), Some(&b"Pi:80"[..]))
+        );
+        assert_eq!(
+            (request.field(&bytes, "x"), request.field(&bytes, "y")),
+            (Some(&b"1"[..]), None)
+        );
+        assert_eq!(
+            request.fields(&bytes, "x").collect::<Vec<_>>(),
+            [b"1", b"2"]
+        );
+        assert_eq!(
+            (request.body(&bytes), request.consumed),
+            (&b"b"[..], bytes.len())
+        );
+    }
+
+    #[test]
+    fn the_authority_of_absolute_form_replaces_host() {
+        let mut bytes = b"GET http://[::1]:8/p HTTP/1.1\r\nHost: evil\r\n\r\n".to_vec();
+        let mut reader = Reader::new(LIMITS);
+        assert_eq!(reader.advance(&mut bytes), Step::Ready);
+        assert_eq!(reader.request().host(&bytes), Some(&b"[::1]"[..]));
+        reader.reset();
+        let mut bytes = b"GET / HTTP/1.0\r\n\r\n".to_vec();
+        assert_eq!(reader.advance(&mut bytes), Step::Ready);
+        assert_eq!(
+            reader.request().host(&bytes),
+            None,
+            "nothing is left of the request before"
+        );
+    }
+
+    #[test]
+    fn a_reader_is_small_enough_for_every_slot() {
+        assert!(size_of::<Reader>() <= 768, "{}", size_of::<Reader>());
+    }
+}

@@ -12,6 +12,8 @@ enum Part {
     /// Nothing yet, not even the one empty line that RFC 9112 §2.2 lets a client send first.
     Start,
     EmptyLine,
+    /// Nothing yet but that line.
+    Restart,
     Method,
     Target,
     /// The number of bytes of `HTTP/1.x CRLF` that have been seen.
@@ -42,7 +44,7 @@ impl RequestLine {
 
     /// Whether no byte of the method has arrived yet.
     pub(super) fn is_untouched(&self) -> bool {
-        matches!(self.part, Part::Start | Part::EmptyLine)
+        matches!(self.part, Part::Start | Part::EmptyLine | Part::Restart)
     }
 
     /// Whether the target is what is being read.
@@ -62,10 +64,10 @@ impl RequestLine {
             Part::Start if byte == b'\r' => self.part = Part::EmptyLine,
             Part::EmptyLine if byte == b'\n' => {
                 self.begin = at + 1;
-                self.part = Part::Method;
+                self.part = Part::Restart;
             }
             Part::EmptyLine => return Err(Reject::BareCr),
-            Part::Start | Part::Method => self.take_method(buf, at, byte)?,
+            Part::Start | Part::Restart | Part::Method => self.take_method(buf, at, byte)?,
             Part::Target => self.take_target(at, byte, target_bytes)?,
             Part::Version(seen) => return self.take_version(seen, byte),
         }
