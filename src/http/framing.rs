@@ -1,7 +1,7 @@
 //! Where the body ends and whether the connection goes on: the fields that smuggling attacks. RFC 9112 §6 and §9.3.
 
 use super::field::Fields;
-use super::list::{is_token, parts, trimmed};
+use super::list::{is_token, trimmed};
 use super::reject::Reject;
 
 /// How the end of the body is found.
@@ -109,10 +109,11 @@ pub(super) fn expects_continue(fields: &Fields, buf: &[u8], minor: u8) -> Result
 /// RFC 9112 §9.3: `close` wins; HTTP/1.0 needs `keep-alive` said.
 pub(super) fn keeps_alive(fields: &Fields, buf: &[u8], minor: u8) -> bool {
     let mut asked = minor > 0;
-    for token in fields
+    // Tokens have no quotes here: an open one must not hide a `close` behind it.
+    let elements = fields
         .values(buf, "connection")
-        .flat_map(|value| parts(value, b','))
-    {
+        .flat_map(|value| value.split(|&byte| byte == b','));
+    for token in elements.map(trimmed) {
         if token.eq_ignore_ascii_case(b"close") {
             return false;
         }
@@ -238,6 +239,7 @@ mod tests {
             ("Connection: Keep-Alive\r\n", 0, true),
             ("Connection: x, KEEP-ALIVE\r\n", 0, true),
             ("Connection: upgrade\r\nConnection: Close\r\n", 1, false),
+            ("Connection: \"x, close\r\n", 1, false),
             ("Connection: keep-alive, close\r\n", 1, false),
             ("Connection: closed\r\n", 1, true),
         ] {

@@ -89,6 +89,7 @@ pub const TABLE: &[Entry] = &[
     entry("chunk size with a space in it", chunks!("0 5\r\nhello\r\n0\r\n\r\n"), BAD),
     entry("chunk size with an underscore", chunks!("0_5\r\nhello\r\n0\r\n\r\n"), BAD),
     entry("chunk size missing", chunks!("\r\nhello\r\n0\r\n\r\n"), BAD),
+    entry("chunk size missing, like a last chunk", chunks!("\r\n\r\n"), BAD),
     entry("chunk size missing before an extension", chunks!(";a\r\nhello\r\n0\r\n\r\n"), BAD),
     entry("chunk size not hex", chunks!("g\r\nhello\r\n0\r\n\r\n"), BAD),
     entry("chunk size of nine digits", chunks!("000000005\r\nhello\r\n0\r\n\r\n"), BAD),
