@@ -332,9 +332,9 @@ fn unknown(dashes: &str, name: &str) -> StartError {
         .iter()
         .find(|(elsewhere, _)| *elsewhere == name)
         .map(|(_, ours)| (*ours).to_owned());
-    // One letter is near to every other one: no guesses there.
+    // A single letter has none: every other one would be as near.
     let near = || suggest::nearest(name, LONG, 2).map(|near| format!("--{near}"));
-    match known.or_else(|| if dashes == "--" { near() } else { None }) {
+    match known.or_else(near) {
         Some(meant) => {
             let value = match meant.as_str() {
                 "--listen" => " 127.0.0.1:8080 data.db",

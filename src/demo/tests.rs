@@ -231,19 +231,42 @@ fn every_view_answers() {
         ),
         0
     );
-    let weekday = ask("SELECT strftime('%w', 'now') + 0");
-    let expected = i64::from((1..=5).contains(&weekday));
-    assert_eq!(
-        ask("SELECT count(*) FROM today WHERE title = 'Stand-up'"),
-        expected,
-        "weekday {weekday}"
-    );
-    let paper = i64::from(weekday == 2);
-    assert_eq!(
-        ask("SELECT count(*) FROM today WHERE title = 'Müll: Papier'"),
-        paper,
-        "WEEKLY is not Wednesday"
-    );
+}
+
+#[test]
+fn what_recurs_is_there_on_its_days_alone() {
+    let folder = folder();
+    let connection = open(&build_at(folder.path(), NOW).expect("built"));
+    let view: String = connection
+        .query_row(
+            "SELECT sql FROM sqlite_schema WHERE name = 'today'",
+            [],
+            |row| row.get(0),
+        )
+        .expect("the view");
+    let query = view.split_once(" AS\n").expect("a query").1;
+    // From Monday the 2nd to Sunday the 8th of March 2026.
+    for (title, days) in [
+        ("Müll: Papier", "3"),
+        ("Piano lesson", "2 5"),
+        ("Stand-up", "2 3 4 5 6"),
+        ("Run", "7 8"),
+        ("晩ごはん", "2 3 4 5 6 7 8"),
+        ("Planning", "2"),
+        ("Rent", ""),
+        ("School break", "2 3 4 5 6 7"),
+        ("Night shift of the washing machine", "2 3"),
+    ] {
+        let there = |day: &u32| {
+            let query = query.replace("'now'", &format!("'2026-03-0{day} 12:00:00'"));
+            number(
+                &connection,
+                &format!("SELECT count(*) FROM ({query}) WHERE title = '{title}'"),
+            ) == 1
+        };
+        let found: Vec<String> = (2..=8).filter(there).map(|day| day.to_string()).collect();
+        assert_eq!(found.join(" "), days, "{title}");
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A look at the database file before SQLite sees it: is it there, is it one, may we, can it be served?
 //!
-//! This is the one place that opens the database, its -wal, -shm or -journal by itself. On Linux closing *any* descriptor of a file
-//! drops all POSIX locks that the process holds on it, SQLite's included; afterwards another process would take our WAL away
-//! under us. So [`database`] runs before the first connection is opened, while there is no lock to lose, and never again.
+//! This is the one place that opens the database, its -wal, -shm or -journal by itself. On Linux closing *any*
+//! descriptor of a file drops all POSIX locks that the process holds on it, SQLite's included; afterwards another
+//! process would take our WAL away under us. So [`database`] runs before the first connection is opened, while there is no lock to lose, and never again.
 //! `tests/tidy.rs` bans such opening everywhere else. Nothing here writes: served read-only, the file keeps its sha256.
 
 mod kind;

@@ -1,6 +1,7 @@
 //! What happens before the server serves, or instead of it: addresses, the look at the database file, the start block.
 //!
-//! Everything here runs once, on an open heap: it may allocate, read files and take its time. Nothing here is called for a request.
+//! Everything here runs once, on an open heap: it may allocate, read files and take its time.
+//! Nothing here is called for a request.
 
 pub mod address;
 pub mod block;

@@ -54,7 +54,8 @@ const MAGIC: [(usize, &[u8], Kind); 13] = [
 /// Words that SQL dumps begin with.
 const SQL_WORDS: [&str; 7] = ["PRAGMA", "BEGIN", "CREATE", "INSERT", "DROP", "--", "/*"];
 
-/// Bits for each byte; random bytes have 7.9 over 1 KB, compressed and machine code less than 7.5 mostly.
+/// Bits for each byte; random bytes have 7.9 over 4 KB, text, tables and machine code less than 7.
+/// Fewer than 194 bytes cannot reach it.
 const RANDOM_BITS: f64 = 7.6;
 
 impl Kind {
@@ -70,7 +71,7 @@ impl Kind {
         }
         match text(head) {
             Some(text) => text_kind(text.trim_start_matches('\u{feff}').trim_start()),
-            None if head.len() >= 1024 && entropy(head) > RANDOM_BITS => Kind::Random,
+            None if entropy(head) > RANDOM_BITS => Kind::Random,
             None => Kind::Unknown,
         }
     }
@@ -331,7 +332,7 @@ mod tests {
         assert_eq!(Kind::of(&random), Kind::Random);
         assert!(Kind::Random.message(Path::new("x")).contains("SQLCipher"));
         assert_eq!(
-            Kind::of(&random[..512]),
+            Kind::of(&random[..190]),
             Kind::Unknown,
             "too few bytes to say"
         );
