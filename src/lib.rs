@@ -3,8 +3,7 @@
 #![warn(clippy::undocumented_unsafe_blocks, missing_docs)]
 
 pub mod api;
-pub mod budget;
+pub mod cli;
 pub mod demo;
 pub mod http;
-pub mod memory;
 pub mod start;

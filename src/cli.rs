@@ -1,0 +1,377 @@
+//! The command line: words in, one [`Command`] out. Opens nothing and decides nothing about the database.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::start::address::Address;
+use crate::start::{StartError, shell_word, suggest};
+
+/// What `--help` prints: examples first, because they are what is looked for.
+pub const HELP: &str = "\
+flagstone serves a SQLite database over HTTP, read-only, from memory fixed when it was built.
+
+Examples
+  flagstone --demo                         a live example: home sensors and a calendar
+  flagstone data.db                        every table, at http://127.0.0.1:8080/
+  flagstone -l :8080 data.db               the same for the whole network
+  flagstone --get /tables data.db          one answer on stdout, no server
+  flagstone --ready                        is the server up? exit 0 or 1
+  curl http://127.0.0.1:8080/tables        what it serves
+  curl 'http://127.0.0.1:8080/tables/T?order=id.desc&limit=5'
+
+Usage
+  flagstone [OPTIONS] [DATABASE]
+
+Options
+  -l, --listen ADDR    where to listen; may be repeated (default 127.0.0.1:8080)
+      --ops ADDR       a listener of its own for the pages under /-/
+      --demo [DIR]     serve an example; deleted at exit unless DIR is given
+      --immutable      promise that nobody writes: for a WAL database in a folder
+                       that may not be written
+      --get PATH       answer one request on stdout, no server
+      --ready [URL]    ask a running server: exit 0 when it is ready, else 1
+      --budget         print this binary's memory sheet
+  -h, --help           print this
+  -V, --version        print the version
+
+ADDR is 127.0.0.1:8080, :8080 (every interface), 8080, localhost:8080, [::1]:8080 or unix:PATH.
+Exit codes: 0 done, 64 usage, 66 database, 69 address, 70 internal, 78 configuration.
+";
+
+/// The long options, for "did you mean".
+const LONG: [&str; 9] = [
+    "listen",
+    "ops",
+    "demo",
+    "immutable",
+    "get",
+    "ready",
+    "budget",
+    "help",
+    "version",
+];
+
+/// What other servers call the same thing.
+const KNOWN_ELSEWHERE: [(&str, &str); 6] = [
+    ("port", "--listen"),
+    ("p", "--listen"),
+    ("host", "--listen"),
+    ("bind", "--listen"),
+    ("address", "--listen"),
+    ("v", "--version"),
+];
+
+/// What is served, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The database file; absent only with `demo`.
+    pub database: Option<PathBuf>,
+    /// Serve the example instead of a database.
+    pub demo: Option<Demo>,
+    /// Where to listen, in the order given, without repetitions; empty stands for 127.0.0.1:8080.
+    pub listen: Vec<Address>,
+    /// The listener for operators.
+    pub ops: Option<Address>,
+    /// The user's promise that nobody writes to the database.
+    pub immutable: bool,
+}
+
+/// Where the example lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demo {
+    /// In a folder of its own, deleted at exit.
+    Temporary,
+    /// In a folder that the user named, kept.
+    Kept(PathBuf),
+}
+
+/// What the process is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve until a signal.
+    Serve(Options),
+    /// Print [`HELP`].
+    Help,
+    /// Print the version line.
+    Version,
+    /// Print the memory sheet.
+    Budget,
+    /// Answer one GET on stdout.
+    Get {
+        /// The request's target; begins with a slash.
+        path: String,
+        /// What to answer from; names no address.
+        options: Options,
+    },
+    /// Ask a running server whether it is ready.
+    Ready {
+        /// Which server; absent stands for the default address.
+        url: Option<String>,
+    },
+}
+
+/// What has been read so far: the words do not come in a fixed order.
+#[derive(Default)]
+struct Words {
+    options: Options,
+    demo: Option<Option<PathBuf>>,
+    get: Option<String>,
+    ready: Option<Option<String>>,
+    budget: bool,
+    positional: Vec<OsString>,
+}
+
+/// Reads the arguments behind the program's name. `--help` and `--version` win over all that follows them.
+///
+/// Errors are of usage (64) and have one line.
+pub fn parse<I>(arguments: I) -> Result<Command, StartError>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString>,
+{
+    let mut parser = Parser::from_args(arguments);
+    let mut words = Words::default();
+    while let Some(argument) = parser.next().map_err(usage)? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
+            Arg::Short('l') | Arg::Long("listen") => {
+                let address = address("--listen", &mut parser)?;
+                // The same address twice is one listener, not "address already in use" by ourselves.
+                if !words.options.listen.contains(&address) || is_any_port(&address) {
+                    words.options.listen.push(address);
+                }
+            }
+            Arg::Long("ops") => {
+                let address = address("--ops", &mut parser)?;
+                once("--ops", &mut words.options.ops, address)?;
+            }
+            Arg::Long("get") => {
+                let path = text("--get", &mut parser)?;
+                once("--get", &mut words.get, path)?;
+            }
+            // The value of these two may also stand apart, as the first word that is no option: see `assemble`.
+            Arg::Long("demo") => {
+                let folder = parser.optional_value().map(PathBuf::from);
+                once("--demo", &mut words.demo, folder)?;
+            }
+            Arg::Long("ready") => {
+                let url = parser.optional_value().map(unicode).transpose()?;
+                once("--ready", &mut words.ready, url)?;
+            }
+            Arg::Long("immutable") => words.options.immutable = true,
+            Arg::Long("budget") => words.budget = true,
+            Arg::Value(word) => words.positional.push(word),
+            Arg::Short(name) => return Err(unknown("-", &name.to_string())),
+            Arg::Long(name) => return Err(unknown("--", name)),
+        }
+    }
+    assemble(words)
+}
+
+fn assemble(mut words: Words) -> Result<Command, StartError> {
+    only_one_mode(&words)?;
+    let mut positional = std::mem::take(&mut words.positional).into_iter();
+    if let Some(url) = words.ready {
+        let url = match url {
+            Some(url) => Some(url),
+            None => positional.next().map(unicode).transpose()?,
+        };
+        none_left(positional, "--ready takes one URL")?;
+        return Ok(Command::Ready { url });
+    }
+    if words.budget {
+        none_left(positional, "--budget takes no database")?;
+        return Ok(Command::Budget);
+    }
+    let mut options = words.options;
+    match words.demo {
+        None => options.database = positional.next().map(PathBuf::from),
+        Some(folder) => {
+            let folder = folder.or_else(|| positional.next().map(PathBuf::from));
+            options.demo = Some(folder.map_or(Demo::Temporary, Demo::Kept));
+        }
+    }
+    let taken = if options.demo.is_some() {
+        "--demo takes one folder"
+    } else {
+        "one database at a time"
+    };
+    none_left(positional, taken)?;
+    if options.database.is_none() && options.demo.is_none() {
+        return Err(StartError::usage(
+            "no database is named",
+            "flagstone data.db, or flagstone --demo",
+        ));
+    }
+    match words.get {
+        Some(path) => get(path, options),
+        None => serve(options),
+    }
+}
+
+fn serve(options: Options) -> Result<Command, StartError> {
+    if let Some(ops) = options.ops.as_ref().filter(|ops| !is_any_port(ops))
+        && options.listen.contains(ops)
+    {
+        let what = format!("--ops and --listen name the same address, {ops}");
+        return Err(StartError::usage(
+            what,
+            "flagstone --ops 127.0.0.1:8081 data.db",
+        ));
+    }
+    Ok(Command::Serve(options))
+}
+
+fn get(path: String, options: Options) -> Result<Command, StartError> {
+    let database = options
+        .database
+        .as_deref()
+        .map_or_else(|| "--demo".to_owned(), shell_word);
+    if !options.listen.is_empty() || options.ops.is_some() {
+        let what =
+            "--get answers on stdout and listens nowhere, so --listen and --ops do not go with it";
+        let path = shell_word(Path::new(&path));
+        return Err(StartError::usage(
+            what,
+            &format!("flagstone --get {path} {database}"),
+        ));
+    }
+    if !path.starts_with('/') {
+        let what = format!("the path of --get begins with a slash, {path:?} does not");
+        let path = shell_word(Path::new(&format!("/{path}")));
+        return Err(StartError::usage(
+            what,
+            &format!("flagstone --get {path} {database}"),
+        ));
+    }
+    Ok(Command::Get { path, options })
+}
+
+fn only_one_mode(words: &Words) -> Result<(), StartError> {
+    let modes = [
+        ("--get", words.get.is_some()),
+        ("--ready", words.ready.is_some()),
+        ("--budget", words.budget),
+    ];
+    let mut given = modes
+        .iter()
+        .filter(|(_, given)| *given)
+        .map(|(name, _)| *name);
+    if let (Some(first), Some(second)) = (given.next(), given.next()) {
+        let what = format!("{first} and {second} do not go together");
+        return Err(StartError::usage(what, "flagstone --help"));
+    }
+    Ok(())
+}
+
+fn none_left(mut rest: impl Iterator<Item = OsString>, what: &str) -> Result<(), StartError> {
+    match rest.next() {
+        None => Ok(()),
+        Some(word) => {
+            let word = shell_word(Path::new(&word));
+            Err(StartError::usage(
+                format!("{what}; {word} is one word too many"),
+                "flagstone --help",
+            ))
+        }
+    }
+}
+
+fn once<T>(name: &str, place: &mut Option<T>, value: T) -> Result<(), StartError> {
+    if place.replace(value).is_some() {
+        return Err(StartError::usage(
+            format!("{name} is given twice"),
+            "flagstone --help",
+        ));
+    }
+    Ok(())
+}
+
+/// Port 0 names another port each time.
+fn is_any_port(address: &Address) -> bool {
+    matches!(address, Address::Tcp(address) if address.port() == 0)
+}
+
+fn address(option: &str, parser: &mut Parser) -> Result<Address, StartError> {
+    let text = text(option, parser)?;
+    text.parse::<Address>().map_err(|error| {
+        let suggestion = error.suggestion();
+        StartError::usage(
+            format!("{option} {text}: {error}"),
+            &format!("flagstone {option} {suggestion} data.db"),
+        )
+    })
+}
+
+fn text(option: &str, parser: &mut Parser) -> Result<String, StartError> {
+    match parser.value() {
+        Ok(value) => unicode(value),
+        Err(_) => {
+            let (name, example) = match option {
+                "--get" => ("a PATH", "/tables"),
+                "--ops" => ("an ADDR", "127.0.0.1:8081"),
+                _ => ("an ADDR", "127.0.0.1:8080"),
+            };
+            Err(StartError::usage(
+                format!("{option} needs {name}"),
+                &format!("flagstone {option} {example} data.db"),
+            ))
+        }
+    }
+}
+
+fn unicode(value: OsString) -> Result<String, StartError> {
+    value.string().map_err(usage)
+}
+
+fn unknown(dashes: &str, name: &str) -> StartError {
+    let known = KNOWN_ELSEWHERE
+        .iter()
+        .find(|(elsewhere, _)| *elsewhere == name)
+        .map(|(_, ours)| (*ours).to_owned());
+    // A single letter has none: every other one would be as near.
+    let near = || suggest::nearest(name, LONG, 2).map(|near| format!("--{near}"));
+    match known.or_else(near) {
+        Some(meant) => {
+            let value = match meant.as_str() {
+                "--listen" => " 127.0.0.1:8080 data.db",
+                "--ops" => " 127.0.0.1:8081 data.db",
+                "--get" => " /tables data.db",
+                "--immutable" => " data.db",
+                _ => "",
+            };
+            let what = format!(
+                "unknown option {dashes}{}; did you mean {meant}?",
+                name.escape_debug()
+            );
+            StartError {
+                message: what + &format!(" try: flagstone {meant}{value}"),
+                ..StartError::usage("", "-")
+            }
+        }
+        None => StartError::usage(
+            format!("unknown option {dashes}{}", name.escape_debug()),
+            "flagstone --help",
+        ),
+    }
+}
+
+/// What lexopt found wrong, in our words.
+fn usage(error: lexopt::Error) -> StartError {
+    use lexopt::Error;
+    let what = match error {
+        Error::UnexpectedValue { option, value } => {
+            format!("{option} takes no value, but {value:?} was given")
+        }
+        Error::MissingValue { option } => format!("{} needs a value", option.unwrap_or_default()),
+        Error::NonUnicodeValue(value) => format!("{value:?} is not UTF-8"),
+        other => other.to_string(),
+    };
+    StartError::usage(what, "flagstone --help")
+}
+
+#[cfg(test)]
+mod tests;
