@@ -1,21 +1,26 @@
 //! The machine that a figure comes from, and which core runs what.
 
+use std::sync::OnceLock;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Cores, system and architecture in a few words.
-pub fn line() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let system = rustix::system::uname();
-    let (name, release) = (
-        system.sysname().to_string_lossy(),
-        system.release().to_string_lossy(),
-    );
-    format!(
-        "{cores} of {} cores, {name} {release} {}",
-        online(),
-        std::env::consts::ARCH
-    )
+/// Cores, system and architecture in a few words, as they were before anything was pinned.
+pub fn line() -> &'static str {
+    static LINE: OnceLock<String> = OnceLock::new();
+    LINE.get_or_init(|| {
+        let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+        let system = rustix::system::uname();
+        let (name, release) = (
+            system.sysname().to_string_lossy(),
+            system.release().to_string_lossy(),
+        );
+        format!(
+            "{allowed} of {} cores, {name} {release} {}",
+            online(),
+            std::env::consts::ARCH
+        )
+    })
 }
 
 fn online() -> usize {
@@ -39,6 +44,8 @@ pub struct Cores {
 impl Cores {
     /// The first two allowed cores.
     pub fn choose() -> std::io::Result<Self> {
+        // Said now, because pinning would change it.
+        line();
         let allowed = sched_getaffinity(None)?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
         let server = cores

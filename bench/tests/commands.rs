@@ -107,3 +107,80 @@ fn a_server_that_does_not_start_is_an_internal_error() {
         text(&output)
     );
 }
+
+/// Processes whose parent is this one, by /proc.
+fn children(parent: u32) -> Vec<u32> {
+    let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
+        .unwrap_or_default();
+    listed
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+#[test]
+fn sigterm_in_mid_run_stops_the_server_too() {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["serve-and-load", "--bare-only", "--", "-t", "60"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let server = loop {
+        if let Some(&server) = children(bench.id()).first() {
+            break server;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "no server was started"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&bench),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    assert_eq!(bench.wait().unwrap().code(), Some(1));
+    assert!(
+        !std::path::Path::new(&format!("/proc/{server}")).exists(),
+        "{server} lives on"
+    );
+}
+
+#[test]
+fn sigint_ends_a_load_with_its_report() {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .arg("bare")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(server.stdout.as_mut().unwrap()),
+        &mut line,
+    )
+    .unwrap();
+    let url = line.trim().strip_prefix("bare: ").unwrap();
+    let load = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["load", url, "-t", "60", "-c", "2"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&load),
+        rustix::process::Signal::INT,
+    )
+    .unwrap();
+    let output = load.wait_with_output().unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let shown = text(&output);
+    assert!(
+        shown.contains("interrupted") && shown.contains("status 200"),
+        "{shown}"
+    );
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+}

@@ -149,6 +149,14 @@ impl Tally {
     pub fn text(&self, options: &Options) -> String {
         let mut out = String::new();
         let seconds = self.elapsed.as_secs_f64();
+        if options.keep_alive {
+            let (connections, took) = (options.connections, self.setup.as_secs_f64() * 1000.0);
+            line(
+                &mut out,
+                "set-up",
+                format_args!("{connections} connections in {took:.1} ms"),
+            );
+        }
         line(
             &mut out,
             "requests",
@@ -242,7 +250,7 @@ impl Tally {
                 "closed"
             },
             options.keep_alive,
-            quoted(&machine::line()),
+            quoted(machine::line()),
         );
         let _ = write!(
             out,

@@ -285,22 +285,49 @@ fn a_reset_a_timeout_and_a_refusal_are_told_apart() {
 }
 
 #[test]
-fn what_nobody_asked_for_is_counted() {
-    let address = scripted(|number, mut stream| {
-        if number == 0 {
-            // Told during the set-up, before there is any request: the second connection keeps the driver there.
-            stream
-                .write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                .unwrap();
-        }
+fn a_second_reply_that_nobody_asked_for_is_counted() {
+    let address = scripted(|_, mut stream| {
         while request(&mut stream).is_some() {
-            stream
-                .write_all(&OK.repeat(if number == 0 { 1 } else { 2 }))
-                .unwrap();
+            stream.write_all(&OK.repeat(2)).unwrap();
         }
     });
-    let (options, tally) = load(address, "-c 1 -n 3 --expect 200");
-    assert!(!tally.is_clean(&options), "{tally:?}");
+    let (options, tally) = load(address, "-c 1 -n 3");
+    assert_eq!(
+        (faults(&tally), tally.replies()),
+        (vec![(Fault::Unsolicited, 3)], 6)
+    );
+    assert!(!tally.is_clean(&options));
+}
+
+#[test]
+fn a_refusal_on_accept_shows_its_status() {
+    let address = scripted(|_, mut stream| {
+        stream
+            .write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        while request(&mut stream).is_some() {}
+    });
+    let (options, tally) = load(address, "-c 3 -n 9");
+    assert!(
+        !tally.is_clean(&options) && tally.statuses[&503] >= 9,
+        "{tally:?}"
+    );
+    assert_eq!(tally.statuses.len(), 1);
+}
+
+#[test]
+fn a_close_that_comes_with_the_last_bytes_is_seen_at_once() {
+    // Data and close in one edge: who stops at a short read waits for a timeout instead.
+    let address = scripted(|_, mut stream| {
+        request(&mut stream);
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort")
+            .unwrap();
+    });
+    for _ in 0..30 {
+        let (_, tally) = load(address, "-c 1 -n 1 --timeout 1");
+        assert_eq!(faults(&tally), [(Fault::ShortBody, 1)]);
+    }
 }
 
 #[test]

@@ -245,7 +245,7 @@ impl Comparison {
         let notes: Vec<String> = self.notes.iter().map(|note| quoted(note)).collect();
         format!(
             "{{\"machine\":{},\"server\":{},\"server_core\":{},\"driver_core\":{},\"baseline\":{},\"targets\":[{}],\"notes\":[{}]}}\n",
-            quoted(&machine::line()),
+            quoted(machine::line()),
             quoted(&self.program),
             self.cores.server,
             self.cores.driver,
