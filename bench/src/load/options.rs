@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use super::target::{self, Address};
+use super::target::{self, Address, Target};
 
 /// Most connections; 127.0.0.1 alone has about 28,000 ports to give.
 const CONNECTIONS_MAX: usize = 20_000;
@@ -164,36 +164,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Opt
 
 impl Draft {
     fn finish(mut self) -> Result<Options, Usage> {
-        let mut targets = Vec::new();
-        for url in &self.urls {
-            targets.push(target::parse(url)?);
-        }
-        let Some(first) = targets.first() else {
-            return Err(Usage(
-                "no target; try: bench load http://127.0.0.1:8080/".to_owned(),
-            ));
-        };
-        if let Some(other) = targets
-            .iter()
-            .find(|target| target.address != first.address)
-        {
-            return Err(Usage(format!(
-                "{} and {}: one run loads one server",
-                first.address, other.address
-            )));
-        }
-        let ipv4 = matches!(first.address, Address::Tcp(address) if address.is_ipv4());
-        if self.sources > 0 && !ipv4 {
-            return Err(Usage(
-                "--bind-sources is for IPv4 targets: 127.0.0.0/8 has many addresses".to_owned(),
-            ));
-        }
-        if self.no_keep_alive && self.depth.is_some_and(|depth| depth > 1) {
-            return Err(Usage(
-                "--no-keep-alive and --pipeline exclude each other".to_owned(),
-            ));
-        }
-        let (address, authority) = (first.address.clone(), first.authority.clone());
+        let targets = self.targets()?;
+        let (address, authority) = (targets[0].address.clone(), targets[0].authority.clone());
         let paths: Vec<String> = targets
             .into_iter()
             .map(|target| target.path)
@@ -235,6 +207,40 @@ impl Draft {
             timeout: Duration::from_secs_f64(self.timeout.unwrap_or(10.0)),
             json: self.json,
         })
+    }
+
+    /// The URLs taken apart, at least one; what contradicts them is refused.
+    fn targets(&self) -> Result<Vec<Target>, Usage> {
+        let mut targets = Vec::new();
+        for url in &self.urls {
+            targets.push(target::parse(url)?);
+        }
+        let Some(first) = targets.first() else {
+            return Err(Usage(
+                "no target; try: bench load http://127.0.0.1:8080/".to_owned(),
+            ));
+        };
+        if let Some(other) = targets
+            .iter()
+            .find(|target| target.address != first.address)
+        {
+            return Err(Usage(format!(
+                "{} and {}: one run loads one server",
+                first.address, other.address
+            )));
+        }
+        let ipv4 = matches!(first.address, Address::Tcp(address) if address.is_ipv4());
+        if self.sources > 0 && !ipv4 {
+            return Err(Usage(
+                "--bind-sources is for IPv4 targets: 127.0.0.0/8 has many addresses".to_owned(),
+            ));
+        }
+        if self.no_keep_alive && self.depth.is_some_and(|depth| depth > 1) {
+            return Err(Usage(
+                "--no-keep-alive and --pipeline exclude each other".to_owned(),
+            ));
+        }
+        Ok(targets)
     }
 
     fn head(&self, authority: &str) -> Result<String, Usage> {

@@ -191,6 +191,12 @@ impl Tally {
                 format_args!("{} (the driver's own share)", percentiles(&self.lag)),
             );
         }
+        self.write_outcomes(&mut out, options);
+        out
+    }
+
+    /// Statuses, failures and closes.
+    fn write_outcomes(&self, out: &mut String, options: &Options) {
         for (status, count) in &self.statuses {
             let note = if options.expects(*status) {
                 ""
@@ -198,36 +204,35 @@ impl Tally {
                 "  <- not expected"
             };
             line(
-                &mut out,
+                out,
                 &format!("status {status}"),
                 format_args!("{count}{note}"),
             );
         }
         if self.failures() == 0 {
-            line(&mut out, "errors", format_args!("none"));
+            line(out, "errors", format_args!("none"));
         }
         for (fault, count) in &self.faults {
-            line(&mut out, "error", format_args!("{}: {count}", fault.name()));
+            line(out, "error", format_args!("{}: {count}", fault.name()));
         }
         if let Some(example) = &self.example {
-            line(&mut out, "for example", format_args!("{example}"));
+            line(out, "for example", format_args!("{example}"));
         }
         if self.announced_closes + self.idle_closes > 0 {
             let (announced, idle) = (self.announced_closes, self.idle_closes);
             line(
-                &mut out,
+                out,
                 "reconnects",
                 format_args!("{announced} closes were announced, {idle} were of idle connections"),
             );
         }
         if self.interrupted {
             line(
-                &mut out,
+                out,
                 "interrupted",
                 format_args!("by a signal; the figures cover the time until then"),
             );
         }
-        out
     }
 
     /// The report for programs, one line of JSON.

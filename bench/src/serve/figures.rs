@@ -142,6 +142,14 @@ impl Comparison {
     /// The tables for people.
     pub fn text(&self) -> String {
         let mut out = String::new();
+        self.write_setup(&mut out);
+        self.write_costs(&mut out);
+        self.write_memory(&mut out);
+        self.write_notes(&mut out);
+        out
+    }
+
+    fn write_setup(&self, out: &mut String) {
         for line in setup_text(&self.options)
             .lines()
             .filter(|line| !line.starts_with("target"))
@@ -159,6 +167,9 @@ impl Comparison {
             "server        {} on core {server}, driver on core {driver}{shared}\n",
             self.program
         );
+    }
+
+    fn write_costs(&self, out: &mut String) {
         let _ = writeln!(
             out,
             "{:<28} {:>10} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>5} {:>8} {:>7} {:>8} {:>15}",
@@ -189,16 +200,19 @@ impl Comparison {
             );
             let _ = writeln!(
                 out,
-                "{:<28} {rate:>10} {rate_ratio:>7} {:>8} {:>8} {:>8} {:>8} {cpu:>8} {cpu_ratio:>7} {:>5.0} {calls:>8} {calls_ratio:>7} {:>8} {switches:>15}",
+                "{:<28} {rate:>10} {rate_ratio:>7} {:>8} {:>8} {:>8} {:>8} {cpu:>8} {cpu_ratio:>7} {:>5} {calls:>8} {calls_ratio:>7} {:>8} {switches:>15}",
                 figures.name,
                 latency(50.0),
                 latency(99.0),
                 latency(99.9),
                 latency(100.0),
-                figures.system_share() * 100.0,
+                short(Some(figures.system_share() * 100.0)),
                 short(figures.allocations_a_reply()),
             );
         }
+    }
+
+    fn write_memory(&self, out: &mut String) {
         let _ = writeln!(
             out,
             "\n{:<28} {:>30} {:>30}",
@@ -211,6 +225,9 @@ impl Comparison {
             let _ = writeln!(out, "{:<28} {rss:>30} {anon:>30}", figures.name);
         }
         let _ = writeln!(out);
+    }
+
+    fn write_notes(&self, out: &mut String) {
         for figures in self
             .all()
             .filter(|figures| !figures.tally.is_clean(&figures.options))
@@ -236,7 +253,6 @@ impl Comparison {
         for note in &self.notes {
             let _ = writeln!(out, "note          {note}");
         }
-        out
     }
 
     /// One line of JSON.
