@@ -51,17 +51,11 @@ const fn equal(a: &str, b: &str) -> bool {
 /// A whole number from a build variable; anything else stops the build.
 const fn number(text: &str) -> usize {
     let bytes = text.as_bytes();
-    assert!(
-        !bytes.is_empty() && bytes.len() < 10,
-        "a FLAGSTONE_ size must be a whole number of 1 to 9 digits"
-    );
+    assert!(!bytes.is_empty() && bytes.len() < 10, "a FLAGSTONE_ size must be a whole number of 1 to 9 digits");
     let mut value = 0;
     let mut i = 0;
     while i < bytes.len() {
-        assert!(
-            bytes[i].is_ascii_digit(),
-            "a FLAGSTONE_ size must be a whole number, digits only"
-        );
+        assert!(bytes[i].is_ascii_digit(), "a FLAGSTONE_ size must be a whole number, digits only");
         value = value * 10 + (bytes[i] - b'0') as usize;
         i += 1;
     }
@@ -125,6 +119,8 @@ settings! {
     RECEIVE_BUFFER_KIB = "FLAGSTONE_RECEIVE_BUFFER_KIB" [4, 16, 32] "KiB";
     /// Connections that the kernel has completed and we have not accepted yet.
     BACKLOG = "FLAGSTONE_BACKLOG" [32, 128, 512] "connections";
+    /// How long a query on a table may run.
+    TABLE_QUERY_MS = "FLAGSTONE_TABLE_QUERY_MS" [1000, 1000, 1000] "ms";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
     WAL_INDEX_KIB = "FLAGSTONE_WAL_INDEX_KIB" [256, 1024, 1024] "KiB";
 }
@@ -141,8 +137,10 @@ const _: () = assert!(CONNECTIONS <= 60_000, "slot numbers are 16 bits");
 /// taken anew while its old request still runs.
 pub const EXCHANGES: usize = SLOTS + OPS_SLOTS + 1;
 
-/// One request with what may follow it in the pipeline: a head and a body of the largest size.
-pub const REQUEST_BYTES: usize = HEAD_BYTES + BODY_BYTES;
+/// What a chunked body's extensions and trailers may take beside head and body (`http/chunked.rs` bounds them).
+pub const FRAMING_BYTES: usize = 2 * KIB;
+/// One request of the largest size, with what may follow it in the pipeline.
+pub const REQUEST_BYTES: usize = HEAD_BYTES + BODY_BYTES + FRAMING_BYTES;
 const _: () = assert!(HEAD_BYTES >= 1024 && HEAD_BYTES <= 65_535, "FLAGSTONE_HEAD_BYTES must be 1024 to 65535");
 const _: () = assert!(TARGET_BYTES + 256 <= HEAD_BYTES, "FLAGSTONE_TARGET_BYTES must leave 256 bytes of the head for fields");
 
@@ -218,7 +216,7 @@ const fn row(name: &'static str, bytes: usize, sum: &'static str) -> Row {
 
 /// Process memory: compared with RssAnon.
 pub const PROCESS: &[Row] = &[
-    row("request buffers", EXCHANGES * REQUEST_BYTES, "(SLOTS + OPS_SLOTS + 1) x (HEAD_BYTES + BODY_BYTES)"),
+    row("request buffers", EXCHANGES * REQUEST_BYTES, "(SLOTS + OPS_SLOTS + 1) x (HEAD_BYTES + BODY_BYTES + 2 KiB)"),
     row("reply buffer", ANSWER_BYTES, "ANSWER_KIB"),
     row("answer heads and operators' pages", ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "8 KiB + 32 KiB"),
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
@@ -233,7 +231,11 @@ pub const PROCESS: &[Row] = &[
 
 /// Kernel memory that we cause.
 pub const KERNEL: &[Row] = &[
-    row("socket buffers", CONNECTIONS * 2 * (SEND_BUFFER_KIB + RECEIVE_BUFFER_KIB) * KIB, "connections x 2 x (SEND_BUFFER_KIB + RECEIVE_BUFFER_KIB)"),
+    row(
+        "socket buffers",
+        CONNECTIONS * 2 * (SEND_BUFFER_KIB + RECEIVE_BUFFER_KIB) * KIB,
+        "connections x 2 x (SEND_BUFFER_KIB + RECEIVE_BUFFER_KIB)",
+    ),
     row("sockets and descriptors", (CONNECTIONS + BACKLOG) * KERNEL_CONNECTION_BYTES, "(connections + BACKLOG) x 5 KiB"),
     row("wal-index", WAL_INDEX_KIB * KIB, "WAL_INDEX_KIB"),
 ];
@@ -291,7 +293,7 @@ pub const COLUMNS: usize = [1024, 8192, 16_384][PRESET_INDEX];
 /// Bytes of all their names and declared types.
 pub const NAME_BYTES: usize = [32 * KIB, 256 * KIB, 512 * KIB][PRESET_INDEX];
 /// One table's entry in the catalog; `api/catalog.rs` asserts it.
-pub const TABLE_ENTRY_BYTES: usize = 40;
+pub const TABLE_ENTRY_BYTES: usize = 48;
 /// One column's entry in the catalog; `api/catalog.rs` asserts it.
 pub const COLUMN_ENTRY_BYTES: usize = 24;
 /// The whole catalog.

@@ -41,17 +41,7 @@ Exit codes: 0 done, 64 usage, 66 database, 69 address, 70 internal, 78 configura
 ";
 
 /// The long options, for "did you mean".
-const LONG: [&str; 9] = [
-    "listen",
-    "ops",
-    "demo",
-    "immutable",
-    "get",
-    "ready",
-    "budget",
-    "help",
-    "version",
-];
+const LONG: [&str; 9] = ["listen", "ops", "demo", "immutable", "get", "ready", "budget", "help", "version"];
 
 /// What other servers call the same thing.
 const KNOWN_ELSEWHERE: [(&str, &str); 6] = [
@@ -62,6 +52,20 @@ const KNOWN_ELSEWHERE: [(&str, &str); 6] = [
     ("address", "--listen"),
     ("v", "--version"),
 ];
+
+/// Version, commit, its date, SQLite, preset, target and budget, in one line.
+pub fn version() -> String {
+    format!(
+        "{} ({}, {}), SQLite {}, preset {}, {}, {} MiB",
+        env!("CARGO_PKG_VERSION"),
+        env!("FLAGSTONE_BUILD_COMMIT"),
+        env!("FLAGSTONE_BUILD_DATE"),
+        rusqlite::version(),
+        crate::budget::PRESET,
+        env!("FLAGSTONE_BUILD_TARGET"),
+        (crate::budget::PROCESS_BYTES + crate::budget::KERNEL_BYTES).div_ceil(1 << 20),
+    )
+}
 
 /// What is served, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -194,17 +198,10 @@ fn assemble(mut words: Words) -> Result<Command, StartError> {
             options.demo = Some(folder.map_or(Demo::Temporary, Demo::Kept));
         }
     }
-    let taken = if options.demo.is_some() {
-        "--demo takes one folder"
-    } else {
-        "one database at a time"
-    };
+    let taken = if options.demo.is_some() { "--demo takes one folder" } else { "one database at a time" };
     none_left(positional, taken)?;
     if options.database.is_none() && options.demo.is_none() {
-        return Err(StartError::usage(
-            "no database is named",
-            "flagstone data.db, or flagstone --demo",
-        ));
+        return Err(StartError::usage("no database is named", "flagstone data.db, or flagstone --demo"));
     }
     match words.get {
         Some(path) => get(path, options),
@@ -217,49 +214,29 @@ fn serve(options: Options) -> Result<Command, StartError> {
         && options.listen.contains(ops)
     {
         let what = format!("--ops and --listen name the same address, {ops}");
-        return Err(StartError::usage(
-            what,
-            "flagstone --ops 127.0.0.1:8081 data.db",
-        ));
+        return Err(StartError::usage(what, "flagstone --ops 127.0.0.1:8081 data.db"));
     }
     Ok(Command::Serve(options))
 }
 
 fn get(path: String, options: Options) -> Result<Command, StartError> {
-    let database = options
-        .database
-        .as_deref()
-        .map_or_else(|| "--demo".to_owned(), shell_word);
+    let database = options.database.as_deref().map_or_else(|| "--demo".to_owned(), shell_word);
     if !options.listen.is_empty() || options.ops.is_some() {
-        let what =
-            "--get answers on stdout and listens nowhere, so --listen and --ops do not go with it";
+        let what = "--get answers on stdout and listens nowhere, so --listen and --ops do not go with it";
         let path = shell_word(Path::new(&path));
-        return Err(StartError::usage(
-            what,
-            &format!("flagstone --get {path} {database}"),
-        ));
+        return Err(StartError::usage(what, &format!("flagstone --get {path} {database}")));
     }
     if !path.starts_with('/') {
         let what = format!("the path of --get begins with a slash, {path:?} does not");
         let path = shell_word(Path::new(&format!("/{path}")));
-        return Err(StartError::usage(
-            what,
-            &format!("flagstone --get {path} {database}"),
-        ));
+        return Err(StartError::usage(what, &format!("flagstone --get {path} {database}")));
     }
     Ok(Command::Get { path, options })
 }
 
 fn only_one_mode(words: &Words) -> Result<(), StartError> {
-    let modes = [
-        ("--get", words.get.is_some()),
-        ("--ready", words.ready.is_some()),
-        ("--budget", words.budget),
-    ];
-    let mut given = modes
-        .iter()
-        .filter(|(_, given)| *given)
-        .map(|(name, _)| *name);
+    let modes = [("--get", words.get.is_some()), ("--ready", words.ready.is_some()), ("--budget", words.budget)];
+    let mut given = modes.iter().filter(|(_, given)| *given).map(|(name, _)| *name);
     if let (Some(first), Some(second)) = (given.next(), given.next()) {
         let what = format!("{first} and {second} do not go together");
         return Err(StartError::usage(what, "flagstone --help"));
@@ -272,20 +249,14 @@ fn none_left(mut rest: impl Iterator<Item = OsString>, what: &str) -> Result<(),
         None => Ok(()),
         Some(word) => {
             let word = shell_word(Path::new(&word));
-            Err(StartError::usage(
-                format!("{what}; {word} is one word too many"),
-                "flagstone --help",
-            ))
+            Err(StartError::usage(format!("{what}; {word} is one word too many"), "flagstone --help"))
         }
     }
 }
 
 fn once<T>(name: &str, place: &mut Option<T>, value: T) -> Result<(), StartError> {
     if place.replace(value).is_some() {
-        return Err(StartError::usage(
-            format!("{name} is given twice"),
-            "flagstone --help",
-        ));
+        return Err(StartError::usage(format!("{name} is given twice"), "flagstone --help"));
     }
     Ok(())
 }
@@ -299,10 +270,7 @@ fn address(option: &str, parser: &mut Parser) -> Result<Address, StartError> {
     let text = text(option, parser)?;
     text.parse::<Address>().map_err(|error| {
         let suggestion = error.suggestion();
-        StartError::usage(
-            format!("{option} {text}: {error}"),
-            &format!("flagstone {option} {suggestion} data.db"),
-        )
+        StartError::usage(format!("{option} {text}: {error}"), &format!("flagstone {option} {suggestion} data.db"))
     })
 }
 
@@ -315,10 +283,7 @@ fn text(option: &str, parser: &mut Parser) -> Result<String, StartError> {
                 "--ops" => ("an ADDR", "127.0.0.1:8081"),
                 _ => ("an ADDR", "127.0.0.1:8080"),
             };
-            Err(StartError::usage(
-                format!("{option} needs {name}"),
-                &format!("flagstone {option} {example} data.db"),
-            ))
+            Err(StartError::usage(format!("{option} needs {name}"), &format!("flagstone {option} {example} data.db")))
         }
     }
 }
@@ -328,10 +293,7 @@ fn unicode(value: OsString) -> Result<String, StartError> {
 }
 
 fn unknown(dashes: &str, name: &str) -> StartError {
-    let known = KNOWN_ELSEWHERE
-        .iter()
-        .find(|(elsewhere, _)| *elsewhere == name)
-        .map(|(_, ours)| (*ours).to_owned());
+    let known = KNOWN_ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name).map(|(_, ours)| (*ours).to_owned());
     // A single letter has none: every other one would be as near.
     let near = || suggest::nearest(name, LONG, 2).map(|near| format!("--{near}"));
     match known.or_else(near) {
@@ -343,19 +305,10 @@ fn unknown(dashes: &str, name: &str) -> StartError {
                 "--immutable" => " data.db",
                 _ => "",
             };
-            let what = format!(
-                "unknown option {dashes}{}; did you mean {meant}?",
-                name.escape_debug()
-            );
-            StartError {
-                message: what + &format!(" try: flagstone {meant}{value}"),
-                ..StartError::usage("", "-")
-            }
+            let what = format!("unknown option {dashes}{}; did you mean {meant}?", name.escape_debug());
+            StartError { message: what + &format!(" try: flagstone {meant}{value}"), ..StartError::usage("", "-") }
         }
-        None => StartError::usage(
-            format!("unknown option {dashes}{}", name.escape_debug()),
-            "flagstone --help",
-        ),
+        None => StartError::usage(format!("unknown option {dashes}{}", name.escape_debug()), "flagstone --help"),
     }
 }
 

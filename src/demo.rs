@@ -28,9 +28,7 @@ const DATA: &str = include_str!("demo/data.sql");
 /// Opens and closes the database (through SQLite and, when it is there already, [`inspect`]), so call it before serving.
 /// Refuses with 66 to touch a demo.db that is none of ours.
 pub fn build(dir: &Path) -> Result<PathBuf, StartError> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     build_at(dir, i64::try_from(now).unwrap_or(0))
 }
 
@@ -43,45 +41,28 @@ fn build_at(dir: &Path, now: i64) -> Result<PathBuf, StartError> {
     }
     let building = dir.join(format!(".{NAME}.{}", std::process::id()));
     let made = write(&building, now - now.rem_euclid(60)).map_err(|error| error.to_string());
-    if let Err(error) =
-        made.and_then(|()| fs::rename(&building, &path).map_err(|error| error.to_string()))
-    {
+    if let Err(error) = made.and_then(|()| fs::rename(&building, &path).map_err(|error| error.to_string())) {
         remove_database(&building);
-        let what = format!(
-            "{}: the example could not be written: {error}",
-            path.display()
-        );
-        return Err(StartError::new(
-            Exit::Database,
-            what,
-            &[format!("df -h {}", shell_word(dir))],
-        ));
+        let what = format!("{}: the example could not be written: {error}", path.display());
+        return Err(StartError::new(Exit::Database, what, &[format!("df -h {}", shell_word(dir))]));
     }
     Ok(path)
 }
 
 fn make_folder(dir: &Path) -> Result<(), StartError> {
     let refuse = |why: String, remedy: String| {
-        Err(StartError::new(
-            Exit::Database,
-            format!("{}: {why}", dir.display()),
-            &[remedy, "flagstone --demo".to_owned()],
-        ))
+        Err(StartError::new(Exit::Database, format!("{}: {why}", dir.display()), &[remedy, "flagstone --demo".to_owned()]))
     };
     match fs::create_dir(dir) {
         Ok(()) => Ok(()),
         Err(_) if dir.is_dir() => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let database = format!("flagstone {}", shell_word(dir));
-            refuse(
-                "a file, but --demo takes the folder to put demo.db in".to_owned(),
-                database,
-            )
+            refuse("a file, but --demo takes the folder to put demo.db in".to_owned(), database)
         }
-        Err(error) => refuse(
-            format!("the folder for the example cannot be created: {error}"),
-            format!("mkdir -p {}", shell_word(dir)),
-        ),
+        Err(error) => {
+            refuse(format!("the folder for the example cannot be created: {error}"), format!("mkdir -p {}", shell_word(dir)))
+        }
     }
 }
 
@@ -90,18 +71,10 @@ fn reuse(path: PathBuf) -> Result<PathBuf, StartError> {
     match inspect::database(&path, true) {
         Ok(facts) if facts.application_id == APPLICATION_ID => Ok(path),
         other => {
-            let why = other
-                .err()
-                .map_or_else(|| "a database".to_owned(), |_| "a file".to_owned());
-            let what = format!(
-                "{}: {why} that is not the example of --demo stands there; it is left alone",
-                path.display()
-            );
+            let why = other.err().map_or_else(|| "a database".to_owned(), |_| "a file".to_owned());
+            let what = format!("{}: {why} that is not the example of --demo stands there; it is left alone", path.display());
             let elsewhere = path.with_file_name("flagstone-demo");
-            let remedies = [
-                format!("flagstone --demo {}", shell_word(&elsewhere)),
-                format!("flagstone {}", shell_word(&path)),
-            ];
+            let remedies = [format!("flagstone --demo {}", shell_word(&elsewhere)), format!("flagstone {}", shell_word(&path))];
             Err(StartError::new(Exit::Database, what, &remedies))
         }
     }
@@ -161,14 +134,8 @@ impl DemoDir {
             Ok(DemoDir { path })
         });
         created.map_err(|error| {
-            let what = format!(
-                "{}: no folder for the example can be created there: {error}",
-                parent.display()
-            );
-            let remedies = [
-                "TMPDIR=/var/tmp flagstone --demo".to_owned(),
-                "flagstone --demo ./demo".to_owned(),
-            ];
+            let what = format!("{}: no folder for the example can be created there: {error}", parent.display());
+            let remedies = ["TMPDIR=/var/tmp flagstone --demo".to_owned(), "flagstone --demo ./demo".to_owned()];
             StartError::new(Exit::Database, what, &remedies)
         })
     }

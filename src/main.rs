@@ -1,5 +1,38 @@
-//! The command line.
+//! The command line: options in, exit code out.
 
-fn main() {
-    println!("flagstone {}", env!("CARGO_PKG_VERSION"));
+use std::process::ExitCode;
+
+use flagstone::cli::{self, Command};
+use flagstone::start::serve::ProcessHeap;
+use flagstone::start::{StartError, client, get, serve, sheet};
+
+#[global_allocator]
+static HEAP: ProcessHeap = ProcessHeap::new();
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("flagstone: {error}");
+            ExitCode::from(error.exit)
+        }
+    }
+}
+
+fn run() -> Result<u8, StartError> {
+    let command = cli::parse(std::env::args_os().skip(1))?;
+    sheet::refuse_run_time_sizes()?;
+    match command {
+        Command::Help => print!("{}", cli::HELP),
+        Command::Version => println!("flagstone {}", cli::version()),
+        Command::Budget => print!("{}", sheet::sheet()),
+        Command::Ready { url } => {
+            let (code, line) = client::ready(url.as_deref());
+            println!("{line}");
+            return Ok(code);
+        }
+        Command::Get { path, options } => return get::get(&path, &options),
+        Command::Serve(options) => serve::serve(&options, &HEAP)?,
+    }
+    Ok(0)
 }

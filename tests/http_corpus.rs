@@ -6,27 +6,13 @@ use proptest::prelude::*;
 mod corpus;
 use corpus::Expect;
 
-const LIMITS: Limits = Limits {
-    head_bytes: 4096,
-    target_bytes: 1024,
-    body_bytes: 65_536,
-};
+const LIMITS: Limits = Limits { head_bytes: 4096, target_bytes: 1024, body_bytes: 65_536 };
 
 /// All that can be said of one request; equal however its bytes came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
-    Rejected {
-        status: u16,
-        slug: &'static str,
-    },
-    Served {
-        method: &'static str,
-        path: String,
-        query: Option<Vec<u8>>,
-        host: Option<Vec<u8>>,
-        body: Vec<u8>,
-        consumed: usize,
-    },
+    Rejected { status: u16, slug: &'static str },
+    Served { method: &'static str, path: String, query: Option<Vec<u8>>, host: Option<Vec<u8>>, body: Vec<u8>, consumed: usize },
     Waits(Phase),
 }
 
@@ -51,16 +37,10 @@ fn replay(bytes: &[u8], cuts: &[usize], compacting: bool) -> Vec<Outcome> {
                 }
                 Step::NeedMore(_) => break,
                 Step::Continue => {
-                    assert!(
-                        !matches!(reader.advance(&mut buf), Step::Continue),
-                        "comes once"
-                    );
+                    assert!(!matches!(reader.advance(&mut buf), Step::Continue), "comes once");
                 }
                 Step::Reject(reject) => {
-                    outcomes.push(Outcome::Rejected {
-                        status: reject.status(),
-                        slug: reject.slug(),
-                    });
+                    outcomes.push(Outcome::Rejected { status: reject.status(), slug: reject.slug() });
                     return outcomes;
                 }
                 Step::Ready => {
@@ -98,16 +78,9 @@ fn replay(bytes: &[u8], cuts: &[usize], compacting: bool) -> Vec<Outcome> {
 fn meets(outcome: &Outcome, expect: &Expect) -> bool {
     match (outcome, expect) {
         (Outcome::Rejected { status, .. }, Expect::Status(expected)) => status == expected,
-        (
-            Outcome::Served {
-                method, path, body, ..
-            },
-            Expect::Served {
-                method: m,
-                path: p,
-                body: b,
-            },
-        ) => method == m && path == p && body == b,
+        (Outcome::Served { method, path, body, .. }, Expect::Served { method: m, path: p, body: b }) => {
+            method == m && path == p && body == b
+        }
         (Outcome::Waits(_), Expect::Waits) => true,
         _ => false,
     }
@@ -117,28 +90,13 @@ fn meets(outcome: &Outcome, expect: &Expect) -> bool {
 fn every_entry_has_its_outcome_at_every_split() {
     for entry in corpus::entries() {
         let whole = replay(entry.bytes, &[], false);
-        let met = whole.len() == entry.outcome.len()
-            && whole.iter().zip(entry.outcome).all(|(o, e)| meets(o, e));
-        assert!(
-            met,
-            "{}: {whole:?} instead of {:?}",
-            entry.name, entry.outcome
-        );
+        let met = whole.len() == entry.outcome.len() && whole.iter().zip(entry.outcome).all(|(o, e)| meets(o, e));
+        assert!(met, "{}: {whole:?} instead of {:?}", entry.name, entry.outcome);
         let each: Vec<usize> = (0..entry.bytes.len()).collect();
         for compacting in [false, true] {
-            assert_eq!(
-                replay(entry.bytes, &each, compacting),
-                whole,
-                "{} byte by byte",
-                entry.name
-            );
+            assert_eq!(replay(entry.bytes, &each, compacting), whole, "{} byte by byte", entry.name);
             for cut in 0..entry.bytes.len() {
-                assert_eq!(
-                    replay(entry.bytes, &[cut], compacting),
-                    whole,
-                    "{} cut at {cut}",
-                    entry.name
-                );
+                assert_eq!(replay(entry.bytes, &[cut], compacting), whole, "{} cut at {cut}", entry.name);
             }
         }
     }
@@ -157,12 +115,7 @@ fn the_corpus_is_large_and_its_names_are_distinct() {
 /// One chunk: its data, zeros before its size, capitals or not, an extension.
 fn chunk() -> impl Strategy<Value = (Vec<u8>, usize, bool, &'static str)> {
     let extension = prop::sample::select(vec!["", ";a", ";a=b", " ; a = \"\\\";\"", ";a;b"]);
-    (
-        prop::collection::vec(any::<u8>(), 1..60),
-        0..5_usize,
-        any::<bool>(),
-        extension,
-    )
+    (prop::collection::vec(any::<u8>(), 1..60), 0..5_usize, any::<bool>(), extension)
 }
 
 proptest! {

@@ -52,11 +52,8 @@ impl Bare {
     pub fn listen(address: SocketAddr) -> io::Result<Self> {
         let mut listener = TcpListener::bind(address)?;
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut listener, LISTENER, Interest::READABLE)?;
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
-        );
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
         let mut answer = head.into_bytes();
         answer.resize(answer.len() + BODY_BYTES, b'.');
         Ok(Self {
@@ -81,11 +78,7 @@ impl Bare {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        let ready: Vec<(Token, bool)> = self
-            .events
-            .iter()
-            .map(|event| (event.token(), event.is_read_closed()))
-            .collect();
+        let ready: Vec<(Token, bool)> = self.events.iter().map(|event| (event.token(), event.is_read_closed())).collect();
         for (token, closed) in ready {
             match token {
                 LISTENER => self.accept()?,
@@ -108,17 +101,8 @@ impl Bare {
                 self.peers.len() - 1
             });
             stream.set_nodelay(true)?;
-            self.poll.registry().register(
-                &mut stream,
-                Token(index),
-                Interest::READABLE | Interest::WRITABLE,
-            )?;
-            self.peers[index] = Some(Peer {
-                stream,
-                matched: 0,
-                owed: 0,
-                closed: false,
-            });
+            self.poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+            self.peers[index] = Some(Peer { stream, matched: 0, owed: 0, closed: false });
         }
     }
 

@@ -11,25 +11,14 @@ pub fn line() -> &'static str {
     LINE.get_or_init(|| {
         let allowed = std::thread::available_parallelism().map_or(1, usize::from);
         let system = rustix::system::uname();
-        let (name, release) = (
-            system.sysname().to_string_lossy(),
-            system.release().to_string_lossy(),
-        );
-        format!(
-            "{allowed} of {} cores, {name} {release} {}",
-            online(),
-            std::env::consts::ARCH
-        )
+        let (name, release) = (system.sysname().to_string_lossy(), system.release().to_string_lossy());
+        format!("{allowed} of {} cores, {name} {release} {}", online(), std::env::consts::ARCH)
     })
 }
 
 fn online() -> usize {
     let present = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    present
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count()
-        .max(1)
+    present.lines().filter(|line| line.starts_with("processor")).count().max(1)
 }
 
 /// The cores on which this process may run, before anything was pinned.
@@ -48,13 +37,8 @@ impl Cores {
         line();
         let allowed = sched_getaffinity(None)?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
-        let server = cores
-            .next()
-            .ok_or_else(|| std::io::Error::other("no core is allowed"))?;
-        Ok(Self {
-            server,
-            driver: cores.next().unwrap_or(server),
-        })
+        let server = cores.next().ok_or_else(|| std::io::Error::other("no core is allowed"))?;
+        Ok(Self { server, driver: cores.next().unwrap_or(server) })
     }
 
     /// One core has to do both jobs, and the figures suffer.
@@ -73,17 +57,7 @@ pub fn pin(core: usize) -> std::io::Result<()> {
 /// Raises the soft limit on descriptors to the hard one and returns it.
 pub fn raise_descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    );
-    let usable = if raised.is_ok() {
-        limit.maximum
-    } else {
-        limit.current
-    };
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let usable = if raised.is_ok() { limit.maximum } else { limit.current };
     usable.unwrap_or(u64::MAX)
 }

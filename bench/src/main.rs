@@ -81,12 +81,8 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Failur
         }
         Some("bare") => bare_command(arguments),
         Some("-h" | "--help") => help(HELP),
-        Some("") => Err(Failure::Usage(
-            "a command is missing: load, serve-and-load or bare".to_owned(),
-        )),
-        _ => Err(Failure::Usage(format!(
-            "{name:?}: the commands are load, serve-and-load and bare"
-        ))),
+        Some("") => Err(Failure::Usage("a command is missing: load, serve-and-load or bare".to_owned())),
+        _ => Err(Failure::Usage(format!("{name:?}: the commands are load, serve-and-load and bare"))),
     }
 }
 
@@ -122,9 +118,7 @@ fn bare_command(arguments: impl Iterator<Item = OsString>) -> Result<bool, Failu
             other => return Err(other.unexpected().into()),
         }
     }
-    let address = address
-        .parse()
-        .map_err(|_| Failure::Usage(format!("{address}: -l 127.0.0.1:PORT")))?;
+    let address = address.parse().map_err(|_| Failure::Usage(format!("{address}: -l 127.0.0.1:PORT")))?;
     bare::serve(address)?;
     Ok(true)
 }

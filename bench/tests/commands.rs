@@ -3,10 +3,7 @@
 use std::process::{Command, Output};
 
 fn bench(arguments: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(arguments.split_whitespace())
-        .output()
-        .expect("bench runs")
+    Command::new(env!("CARGO_BIN_EXE_bench")).args(arguments.split_whitespace()).output().expect("bench runs")
 }
 
 fn text(output: &Output) -> String {
@@ -15,52 +12,27 @@ fn text(output: &Output) -> String {
 
 #[test]
 fn a_target_elsewhere_is_a_usage_error() {
-    for target in [
-        "http://192.0.2.1/",
-        "http://example.org/",
-        "https://127.0.0.1/",
-    ] {
+    for target in ["http://192.0.2.1/", "http://example.org/", "https://127.0.0.1/"] {
         let output = bench(&format!("load {target} -n 1"));
-        assert_eq!(
-            output.status.code(),
-            Some(64),
-            "{target}: {}",
-            text(&output)
-        );
+        assert_eq!(output.status.code(), Some(64), "{target}: {}", text(&output));
     }
     assert!(text(&bench("load http://192.0.2.1/")).contains("not a loopback address"));
 }
 
 #[test]
 fn nobody_listening_is_told_and_exits_1() {
-    let unused = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = bench(&format!("load http://{unused}/ -c 2"));
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output).contains("connect refused: 2"),
-        "{}",
-        text(&output)
-    );
+    assert!(text(&output).contains("connect refused: 2"), "{}", text(&output));
 }
 
 #[test]
 fn help_names_every_option() {
-    for (command, options) in [
-        ("load", "--bind-sources --expect --no-keep-alive -p, --rate"),
-        ("serve-and-load", "--smoke"),
-    ] {
+    for (command, options) in [("load", "--bind-sources --expect --no-keep-alive -p, --rate"), ("serve-and-load", "--smoke")] {
         let output = bench(&format!("{command} --help"));
         assert_eq!(output.status.code(), Some(0));
-        assert!(
-            options
-                .split(' ')
-                .all(|option| text(&output).contains(option)),
-            "{}",
-            text(&output)
-        );
+        assert!(options.split(' ').all(|option| text(&output).contains(option)), "{}", text(&output));
     }
 }
 
@@ -69,26 +41,15 @@ fn the_baseline_is_served_loaded_measured_and_stopped() {
     let output = bench("serve-and-load --smoke --bare-only");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let shown = text(&output);
-    assert!(
-        shown.contains("bare (constant 1 KB)") && shown.contains("closed loop"),
-        "{shown}"
-    );
+    assert!(shown.contains("bare (constant 1 KB)") && shown.contains("closed loop"), "{shown}");
 
     let output = bench("serve-and-load --smoke --bare-only -- --json -r 200");
     let json = text(&output);
     assert_eq!(output.status.code(), Some(0), "{json}");
-    assert!(
-        json.starts_with("{\"machine\":") && json.contains("\"requests\":50,"),
-        "{json}"
-    );
+    assert!(json.starts_with("{\"machine\":") && json.contains("\"requests\":50,"), "{json}");
     // Left-over children would be children of this very bench, so reaped with it: look for the folder instead.
     let left = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
-    let left = left.filter(|entry| {
-        entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with("flagstone-bench-")
-    });
+    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("flagstone-bench-"));
     let dead = left.filter(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name.split('-').nth(2).unwrap_or_default().to_owned();
@@ -101,21 +62,13 @@ fn the_baseline_is_served_loaded_measured_and_stopped() {
 fn a_server_that_does_not_start_is_an_internal_error() {
     let output = bench("serve-and-load --smoke --server /bin/false");
     assert_eq!(output.status.code(), Some(70), "{}", text(&output));
-    assert!(
-        text(&output).contains("ended before it was ready"),
-        "{}",
-        text(&output)
-    );
+    assert!(text(&output).contains("ended before it was ready"), "{}", text(&output));
 }
 
 /// Processes whose parent is this one, by /proc.
 fn children(parent: u32) -> Vec<u32> {
-    let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
-        .unwrap_or_default();
-    listed
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 #[test]
@@ -130,38 +83,20 @@ fn sigterm_in_mid_run_stops_the_server_too() {
         if let Some(&server) = children(bench.id()).first() {
             break server;
         }
-        assert!(
-            std::time::Instant::now() < deadline,
-            "no server was started"
-        );
+        assert!(std::time::Instant::now() < deadline, "no server was started");
         std::thread::sleep(std::time::Duration::from_millis(10));
     };
     std::thread::sleep(std::time::Duration::from_millis(200));
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&bench),
-        rustix::process::Signal::TERM,
-    )
-    .unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&bench), rustix::process::Signal::TERM).unwrap();
     assert_eq!(bench.wait().unwrap().code(), Some(1));
-    assert!(
-        !std::path::Path::new(&format!("/proc/{server}")).exists(),
-        "{server} lives on"
-    );
+    assert!(!std::path::Path::new(&format!("/proc/{server}")).exists(), "{server} lives on");
 }
 
 #[test]
 fn sigint_ends_a_load_with_its_report() {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .arg("bare")
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_bench")).arg("bare").stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
-    std::io::BufRead::read_line(
-        &mut std::io::BufReader::new(server.stdout.as_mut().unwrap()),
-        &mut line,
-    )
-    .unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(server.stdout.as_mut().unwrap()), &mut line).unwrap();
     let url = line.trim().strip_prefix("bare: ").unwrap();
     let load = Command::new(env!("CARGO_BIN_EXE_bench"))
         .args(["load", url, "-t", "60", "-c", "2"])
@@ -169,18 +104,11 @@ fn sigint_ends_a_load_with_its_report() {
         .spawn()
         .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(400));
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&load),
-        rustix::process::Signal::INT,
-    )
-    .unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&load), rustix::process::Signal::INT).unwrap();
     let output = load.wait_with_output().unwrap();
     server.kill().unwrap();
     server.wait().unwrap();
     let shown = text(&output);
-    assert!(
-        shown.contains("interrupted") && shown.contains("status 200"),
-        "{shown}"
-    );
+    assert!(shown.contains("interrupted") && shown.contains("status 200"), "{shown}");
     assert_eq!(output.status.code(), Some(0), "{shown}");
 }

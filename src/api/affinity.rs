@@ -19,12 +19,8 @@ impl Affinity {
     /// The affinity of a declared type. The rules are tried in SQLite's order: "CHARINT" is an integer, "FLOATING POINT"
     /// too, because it holds "INT".
     pub fn of(declared: &str) -> Affinity {
-        let holds = |part: &str| {
-            declared
-                .as_bytes()
-                .windows(part.len())
-                .any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
-        };
+        let holds =
+            |part: &str| declared.as_bytes().windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()));
         if holds("INT") {
             Affinity::Integer
         } else if holds("CHAR") || holds("CLOB") || holds("TEXT") {

@@ -18,9 +18,9 @@ pub use builder::{Builder, CatalogFull, ColumnRow, TableRow};
 use super::affinity::Affinity;
 use super::json;
 use super::nearest::nearest;
-use super::sink::{Full, Sink};
 use super::span::Span;
 use super::{CATALOG_COLUMNS, CATALOG_NAME_BYTES, CATALOG_TABLES};
+use crate::memory::sink::{Full, Sink};
 
 /// The catalog at its built size; some hundred KiB, so it belongs into a static.
 pub type Catalog = CatalogOf<CATALOG_TABLES, CATALOG_COLUMNS, CATALOG_NAME_BYTES>;
@@ -100,25 +100,16 @@ pub struct Column {
     pub is_rowid: bool,
 }
 
-impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
-    CatalogOf<TABLES, COLUMNS, NAMES>
-{
+impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> CatalogOf<TABLES, COLUMNS, NAMES> {
     /// An empty catalog.
     pub const fn new() -> Self {
-        CatalogOf {
-            names: heapless::String::new(),
-            tables: heapless::Vec::new(),
-            columns: heapless::Vec::new(),
-        }
+        CatalogOf { names: heapless::String::new(), tables: heapless::Vec::new(), columns: heapless::Vec::new() }
     }
 
     /// Empties the catalog and begins to fill it.
     pub fn build(&mut self) -> Builder<'_, TABLES, COLUMNS, NAMES> {
         self.clear();
-        Builder {
-            catalog: self,
-            skipping: true,
-        }
+        Builder { catalog: self, skipping: true }
     }
 
     fn clear(&mut self) {
@@ -160,23 +151,17 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
 
     /// The names of a table's visible columns.
     pub fn column_names(&self, table: &Table) -> impl Iterator<Item = &str> {
-        self.columns(table)
-            .iter()
-            .map(|column| self.column_name(column))
+        self.columns(table).iter().map(|column| self.column_name(column))
     }
 
     /// The index of the table of this name; like SQLite, ASCII letters without case.
     pub fn find_table(&self, name: &[u8]) -> Option<usize> {
-        self.tables
-            .iter()
-            .position(|table| self.table_name(table).as_bytes().eq_ignore_ascii_case(name))
+        self.tables.iter().position(|table| self.table_name(table).as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// The place of the column of this name among the table's visible ones; ASCII letters without case.
     pub fn find_column(&self, table: &Table, name: &[u8]) -> Option<u16> {
-        let place = self
-            .column_names(table)
-            .position(|column| column.as_bytes().eq_ignore_ascii_case(name))?;
+        let place = self.column_names(table).position(|column| column.as_bytes().eq_ignore_ascii_case(name))?;
         u16::try_from(place).ok()
     }
 
@@ -191,10 +176,7 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
 
     /// The table whose name is nearest to what was typed.
     pub fn did_you_mean_table(&self, typed: &str) -> Option<&str> {
-        nearest(
-            typed,
-            self.tables.iter().map(|table| self.table_name(table)),
-        )
+        nearest(typed, self.tables.iter().map(|table| self.table_name(table)))
     }
 
     /// The table's column whose name is nearest to what was typed.
@@ -206,29 +188,17 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
     pub fn put_json(&self, sink: &mut impl Sink) -> Result<(), Full> {
         sink.put(b"[")?;
         for (index, table) in self.tables.iter().enumerate() {
-            sink.put(if index == 0 {
-                br#"{"name":"#
-            } else {
-                br#",{"name":"#
-            })?;
+            sink.put(if index == 0 { br#"{"name":"# } else { br#",{"name":"# })?;
             json::put_string(sink, self.table_name(table).as_bytes())?;
             sink.put(br#","type":""#)?;
             sink.put(table.kind.word().as_bytes())?;
             sink.put(br#"","columns":["#)?;
             for (place, column) in self.columns(table).iter().enumerate() {
-                sink.put(if place == 0 {
-                    br#"{"name":"#
-                } else {
-                    br#",{"name":"#
-                })?;
+                sink.put(if place == 0 { br#"{"name":"# } else { br#",{"name":"# })?;
                 json::put_string(sink, self.column_name(column).as_bytes())?;
                 sink.put(br#","type":"#)?;
                 json::put_string(sink, self.declared_type(column).as_bytes())?;
-                sink.put(if column.notnull {
-                    br#","notnull":true,"pk":"#
-                } else {
-                    br#","notnull":false,"pk":"#
-                })?;
+                sink.put(if column.notnull { br#","notnull":true,"pk":"# } else { br#","notnull":false,"pk":"# })?;
                 sink.put(itoa::Buffer::new().format(column.pk).as_bytes())?;
                 sink.put(b"}")?;
             }
@@ -238,9 +208,7 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
     }
 }
 
-impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> Default
-    for CatalogOf<TABLES, COLUMNS, NAMES>
-{
+impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> Default for CatalogOf<TABLES, COLUMNS, NAMES> {
     fn default() -> Self {
         Self::new()
     }
@@ -253,41 +221,20 @@ mod tests {
     type Small = CatalogOf<3, 5, 64>;
 
     fn table<'a>(name: &'a str, kind: &'a str) -> TableRow<'a> {
-        TableRow {
-            name,
-            kind,
-            without_rowid: false,
-            strict: false,
-            key_index: false,
-        }
+        TableRow { name, kind, without_rowid: false, strict: false, key_index: false }
     }
 
     fn column<'a>(name: &'a str, declared: &'a str, pk: u16) -> ColumnRow<'a> {
-        ColumnRow {
-            name,
-            declared,
-            notnull: false,
-            pk,
-            hidden: 0,
-        }
+        ColumnRow { name, declared, notnull: false, pk, hidden: 0 }
     }
 
     #[test]
     fn the_listing_is_json() {
         let mut catalog = Small::new();
         let mut builder = catalog.build();
-        builder
-            .push_table(&table("a \"b\"", "table"))
-            .expect("fits");
-        builder
-            .push_column(&column("id", "INTEGER", 1))
-            .expect("fits");
-        builder
-            .push_column(&ColumnRow {
-                notnull: true,
-                ..column("n", "", 0)
-            })
-            .expect("fits");
+        builder.push_table(&table("a \"b\"", "table")).expect("fits");
+        builder.push_column(&column("id", "INTEGER", 1)).expect("fits");
+        builder.push_column(&ColumnRow { notnull: true, ..column("n", "", 0) }).expect("fits");
         builder.push_table(&table("v", "view")).expect("fits");
         builder.finish();
         let mut sink: heapless::Vec<u8, 512> = heapless::Vec::new();

@@ -93,16 +93,11 @@ impl Filter {
         };
         let Some(dot) = text.iter().position(|&byte| byte == b'.') else {
             let problem = malformed(target, format_args!("{} has no operator", Echo(text)));
-            return Err(allow_operators(problem.hint(format_args!(
-                "write an operator and a dot first, as in eq.5"
-            ))));
+            return Err(allow_operators(problem.hint(format_args!("write an operator and a dot first, as in eq.5"))));
         };
         let (word, value) = (&text[..dot], &text[dot + 1..]);
         let Some((_, operator)) = OPERATORS.iter().find(|(name, _)| name.as_bytes() == word) else {
-            return Err(allow_operators(malformed(
-                target,
-                format_args!("{} is not an operator", Echo(word)),
-            )));
+            return Err(allow_operators(malformed(target, format_args!("{} is not an operator", Echo(word)))));
         };
         let mut operator = *operator;
         let bind = match operator {
@@ -113,19 +108,9 @@ impl Filter {
             Operator::Like => Some(pattern(target, value, Dialect::Glob, scratch)?),
             Operator::Ilike => Some(pattern(target, value, Dialect::Like, scratch)?),
             Operator::In => Some(set(target, value, scratch)?),
-            _ => Some(Bind::compared(
-                value,
-                target.affinity,
-                target.in_view,
-                scratch,
-            )?),
+            _ => Some(Bind::compared(value, target.affinity, target.in_view, scratch)?),
         };
-        Ok(Filter {
-            column: target.column,
-            operator,
-            negated,
-            bind,
-        })
+        Ok(Filter { column: target.column, operator, negated, bind })
     }
 
     /// Writes the condition; `parameter` is the number of the bound value.
@@ -145,39 +130,22 @@ impl Filter {
             Operator::Lt => sql::put(sql, format_args!("{column} < ?{parameter}")),
             Operator::Lte => sql::put(sql, format_args!("{column} <= ?{parameter}")),
             Operator::Like => sql::put(sql, format_args!("{column} GLOB ?{parameter}")),
-            Operator::Ilike => {
-                sql::put(sql, format_args!("{column} LIKE ?{parameter} ESCAPE '\\'"))
-            }
-            Operator::In => sql::put(
-                sql,
-                format_args!("{column} IN (SELECT value FROM json_each(?{parameter}))"),
-            ),
+            Operator::Ilike => sql::put(sql, format_args!("{column} LIKE ?{parameter} ESCAPE '\\'")),
+            Operator::In => sql::put(sql, format_args!("{column} IN (SELECT value FROM json_each(?{parameter}))")),
             Operator::IsNull => sql::put(sql, format_args!("{column} IS NULL")),
             Operator::IsTrue => sql::put(sql, format_args!("{column} IS TRUE")),
             Operator::IsFalse => sql::put(sql, format_args!("{column} IS FALSE")),
         }?;
-        if self.negated {
-            sql::put(sql, format_args!(")"))
-        } else {
-            Ok(())
-        }
+        if self.negated { sql::put(sql, format_args!(")")) } else { Ok(()) }
     }
 }
 
 fn malformed(target: &Target, what: core::fmt::Arguments) -> Problem {
-    Problem::malformed(format_args!(
-        "filter on {}: {what}",
-        Echo(target.name.as_bytes())
-    ))
+    Problem::malformed(format_args!("filter on {}: {what}", Echo(target.name.as_bytes())))
 }
 
 fn allow_operators(problem: Problem) -> Problem {
-    problem.allow(
-        OPERATORS
-            .iter()
-            .map(|(name, _)| *name)
-            .chain(["not. before any"]),
-    )
+    problem.allow(OPERATORS.iter().map(|(name, _)| *name).chain(["not. before any"]))
 }
 
 fn is_what(target: &Target, value: &[u8]) -> Result<Operator, Problem> {
@@ -185,10 +153,8 @@ fn is_what(target: &Target, value: &[u8]) -> Result<Operator, Problem> {
         b"null" => Ok(Operator::IsNull),
         b"true" => Ok(Operator::IsTrue),
         b"false" => Ok(Operator::IsFalse),
-        _ => Err(
-            malformed(target, format_args!("is. does not know {}", Echo(value)))
-                .allow(["is.null", "is.true", "is.false", "not.is.null"].into_iter()),
-        ),
+        _ => Err(malformed(target, format_args!("is. does not know {}", Echo(value)))
+            .allow(["is.null", "is.true", "is.false", "not.is.null"].into_iter())),
     }
 }
 
@@ -200,17 +166,9 @@ enum Dialect {
 }
 
 /// Rewrites a pattern for SQLite. `*` and `%` are any run, `_` one character, a backslash makes the next one plain.
-fn pattern(
-    target: &Target,
-    text: &[u8],
-    dialect: Dialect,
-    scratch: &mut Scratch,
-) -> Result<Bind, Problem> {
+fn pattern(target: &Target, text: &[u8], dialect: Dialect, scratch: &mut Scratch) -> Result<Bind, Problem> {
     if text.len() > PATTERN_BYTES {
-        return Err(malformed(
-            target,
-            format_args!("a pattern has at most {PATTERN_BYTES} bytes"),
-        ));
+        return Err(malformed(target, format_args!("a pattern has at most {PATTERN_BYTES} bytes")));
     }
     let start = scratch.len();
     let mut wildcards = 0;
@@ -224,10 +182,7 @@ fn pattern(
         } else if byte == b'\\' {
             at += 1;
             let Some(&plain) = text.get(at) else {
-                return Err(malformed(
-                    target,
-                    format_args!("a pattern cannot end in a backslash"),
-                ));
+                return Err(malformed(target, format_args!("a pattern cannot end in a backslash")));
             };
             put_plain(plain, dialect, scratch)?;
         } else if byte == b'_' {
@@ -239,10 +194,7 @@ fn pattern(
         at += 1;
     }
     if wildcards > PATTERN_WILDCARDS {
-        return Err(malformed(
-            target,
-            format_args!("a pattern has at most {PATTERN_WILDCARDS} wildcards * or %"),
-        ));
+        return Err(malformed(target, format_args!("a pattern has at most {PATTERN_WILDCARDS} wildcards * or %")));
     }
     Ok(Bind::Text(Span::between(start, scratch.len())))
 }
@@ -261,31 +213,21 @@ fn put_plain(byte: u8, dialect: Dialect, scratch: &mut Scratch) -> Result<(), Pr
 /// Strings stay strings where the column's affinity will convert them, exactly as it converts a bound text. Where it
 /// will not, numbers are JSON numbers.
 fn set(target: &Target, text: &[u8], scratch: &mut Scratch) -> Result<Bind, Problem> {
-    let inner = text
-        .strip_prefix(b"(")
-        .and_then(|rest| rest.strip_suffix(b")"));
+    let inner = text.strip_prefix(b"(").and_then(|rest| rest.strip_suffix(b")"));
     let Some(inner) = inner else {
-        return Err(
-            malformed(target, format_args!("in. wants a list in parentheses"))
-                .hint(format_args!("write in.(a,b) or in.(\"a,b\",c)")),
-        );
+        return Err(malformed(target, format_args!("in. wants a list in parentheses"))
+            .hint(format_args!("write in.(a,b) or in.(\"a,b\",c)")));
     };
     let numbers = value::numbers_bind_as_numbers(target.affinity, target.in_view);
     let start = scratch.len();
     value::keep(b"[", scratch)?;
     for (index, item) in list::items(inner).enumerate() {
         let Ok(item) = item else {
-            return Err(malformed(
-                target,
-                format_args!("a quote in the list is not closed"),
-            ));
+            return Err(malformed(target, format_args!("a quote in the list is not closed")));
         };
         if !item.rest.is_empty() {
-            return Err(malformed(
-                target,
-                format_args!("{} follows a closing quote", Echo(item.rest)),
-            )
-            .hint(format_args!("inside quotes write \\\" for a quote")));
+            return Err(malformed(target, format_args!("{} follows a closing quote", Echo(item.rest)))
+                .hint(format_args!("inside quotes write \\\" for a quote")));
         }
         if index > 0 {
             value::keep(b",", scratch)?;
@@ -301,16 +243,10 @@ fn set(target: &Target, text: &[u8], scratch: &mut Scratch) -> Result<Bind, Prob
 
 fn put_number(number: Number, scratch: &mut Scratch) -> Result<(), Problem> {
     match number {
-        Number::Integer(number) => {
-            value::keep(itoa::Buffer::new().format(number).as_bytes(), scratch)
-        }
+        Number::Integer(number) => value::keep(itoa::Buffer::new().format(number).as_bytes(), scratch),
         // JSON has no infinity; a number beyond the range of a double is read as one.
-        Number::Real(number) if number.is_infinite() => {
-            value::keep(if number > 0.0 { b"9e999" } else { b"-9e999" }, scratch)
-        }
-        Number::Real(number) => {
-            value::keep(ryu::Buffer::new().format_finite(number).as_bytes(), scratch)
-        }
+        Number::Real(number) if number.is_infinite() => value::keep(if number > 0.0 { b"9e999" } else { b"-9e999" }, scratch),
+        Number::Real(number) => value::keep(ryu::Buffer::new().format_finite(number).as_bytes(), scratch),
     }
 }
 
@@ -329,25 +265,15 @@ const _: () = assert!(PATTERN_BYTES * 3 < SCRATCH_BYTES);
 mod tests {
     use super::*;
 
-    fn parse(
-        affinity: Affinity,
-        text: &str,
-    ) -> Result<(std::string::String, std::string::String), Problem> {
-        let target = Target {
-            column: 3,
-            name: "a\"b",
-            affinity,
-            in_view: false,
-        };
+    fn parse(affinity: Affinity, text: &str) -> Result<(std::string::String, std::string::String), Problem> {
+        let target = Target { column: 3, name: "a\"b", affinity, in_view: false };
         let mut scratch = Scratch::new();
         let filter = Filter::parse(&target, text.as_bytes(), &mut scratch)?;
         assert_eq!(filter.column, 3);
         let mut sql = Sql::new();
         filter.put_sql(target.name, 1, &mut sql)?;
         let bound = match filter.bind {
-            Some(Bind::Text(span)) => {
-                std::string::String::from_utf8(span.of(&scratch).to_vec()).expect("UTF-8")
-            }
+            Some(Bind::Text(span)) => std::string::String::from_utf8(span.of(&scratch).to_vec()).expect("UTF-8"),
             other => format!("{other:?}"),
         };
         Ok((sql.as_str().to_string(), bound))
@@ -369,10 +295,7 @@ mod tests {
             ("is.false", r#""a""b" IS FALSE"#, "None"),
         ];
         for (text, sql, bound) in cases {
-            assert_eq!(
-                parse(Affinity::Text, text).expect(text),
-                (sql.to_string(), bound.to_string())
-            );
+            assert_eq!(parse(Affinity::Text, text).expect(text), (sql.to_string(), bound.to_string()));
         }
     }
 
@@ -386,18 +309,8 @@ mod tests {
             (r"\ü", "ü", "ü"),
         ];
         for (text, glob, like) in cases {
-            assert_eq!(
-                parse(Affinity::Text, &format!("like.{text}"))
-                    .expect(text)
-                    .1,
-                glob
-            );
-            assert_eq!(
-                parse(Affinity::Text, &format!("ilike.{text}"))
-                    .expect(text)
-                    .1,
-                like
-            );
+            assert_eq!(parse(Affinity::Text, &format!("like.{text}")).expect(text).1, glob);
+            assert_eq!(parse(Affinity::Text, &format!("ilike.{text}")).expect(text).1, like);
         }
     }
 
@@ -408,17 +321,9 @@ mod tests {
             ("in.(\"\")", r#"[""]"#, r#"[""]"#),
             ("in.(a,\"b,c\")", r#"["a","b,c"]"#, r#"["a","b,c"]"#),
             ("in.(1,-2.50,.5)", r#"["1","-2.50",".5"]"#, "[1,-2.5,0.5]"),
-            (
-                "in.(9007199254740993,1e400)",
-                r#"["9007199254740993","1e400"]"#,
-                "[9007199254740993,9e999]",
-            ),
+            ("in.(9007199254740993,1e400)", r#"["9007199254740993","1e400"]"#, "[9007199254740993,9e999]"),
             ("in.(\"1\",01)", r#"["1","01"]"#, r#"["1",1]"#),
-            (
-                r#"in.("a\"\\",b\c)"#,
-                r#"["a\"\\","b\\c"]"#,
-                r#"["a\"\\","b\\c"]"#,
-            ),
+            (r#"in.("a\"\\",b\c)"#, r#"["a\"\\","b\\c"]"#, r#"["a\"\\","b\\c"]"#),
         ];
         for (text, strings, numbers) in cases {
             assert_eq!(parse(Affinity::Integer, text).expect(text).1, strings);
@@ -439,40 +344,21 @@ mod tests {
             ("in.1,2".to_string(), "in. wants a list in parentheses"),
             ("in.(\"a)".to_string(), "a quote in the list is not closed"),
             ("in.(\"a\"b)".to_string(), "'b' follows a closing quote"),
-            (
-                "like.a\\".to_string(),
-                "a pattern cannot end in a backslash",
-            ),
-            (
-                format!("like.{many}"),
-                "a pattern has at most 8 wildcards * or %",
-            ),
+            ("like.a\\".to_string(), "a pattern cannot end in a backslash"),
+            (format!("like.{many}"), "a pattern has at most 8 wildcards * or %"),
             (format!("ilike.{long}"), "a pattern has at most 256 bytes"),
         ];
         for (text, detail) in cases {
             let problem = parse(Affinity::Text, &text).expect_err(&text);
             assert_eq!(problem.status, 400);
-            assert_eq!(
-                problem.detail.as_str(),
-                format!("filter on 'a\"b': {detail}")
-            );
+            assert_eq!(problem.detail.as_str(), format!("filter on 'a\"b': {detail}"));
         }
-        assert!(
-            parse(Affinity::Text, "x.5")
-                .expect_err("x")
-                .allowed
-                .starts_with("eq, neq")
-        );
+        assert!(parse(Affinity::Text, "x.5").expect_err("x").allowed.starts_with("eq, neq"));
     }
 
     #[test]
     fn a_value_that_is_not_utf8_is_refused() {
-        let target = Target {
-            column: 0,
-            name: "a",
-            affinity: Affinity::Text,
-            in_view: false,
-        };
+        let target = Target { column: 0, name: "a", affinity: Affinity::Text, in_view: false };
         assert!(Filter::parse(&target, b"eq.\xff", &mut Scratch::new()).is_err());
     }
 }

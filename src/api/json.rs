@@ -1,6 +1,6 @@
 //! JSON strings (RFC 8259 §7) into a sink. Knows bytes, not what they mean.
 
-use super::sink::{Full, Sink};
+use crate::memory::sink::{Full, Sink};
 
 /// Writes `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD, one for each broken sequence.
 pub fn put_string(sink: &mut impl Sink, text: &[u8]) -> Result<(), Full> {

@@ -49,10 +49,7 @@ impl Term {
         if self.descending {
             sql::put(sql, format_args!(" DESC"))?;
         }
-        match (
-            self.nullable && self.nulls_first == self.descending,
-            self.nulls_first,
-        ) {
+        match (self.nullable && self.nulls_first == self.descending, self.nulls_first) {
             (false, _) => Ok(()),
             (true, true) => sql::put(sql, format_args!(" NULLS FIRST")),
             (true, false) => sql::put(sql, format_args!(" NULLS LAST")),
@@ -64,19 +61,11 @@ impl Term {
     }
 
     /// Writes "strictly after the last row in this term". `false` when nothing can be, and nothing is written.
-    fn put_after(
-        &self,
-        expression: Expression,
-        last: Option<u16>,
-        sql: &mut Sql,
-    ) -> Result<bool, Problem> {
+    fn put_after(&self, expression: Expression, last: Option<u16>, sql: &mut Sql) -> Result<bool, Problem> {
         let greater = if self.descending { '<' } else { '>' };
         match last {
             Some(n) if self.nulls_follow() => {
-                sql::put(
-                    sql,
-                    format_args!("({expression} {greater} ?{n} OR {expression} IS NULL)"),
-                )?;
+                sql::put(sql, format_args!("({expression} {greater} ?{n} OR {expression} IS NULL)"))?;
             }
             Some(n) => sql::put(sql, format_args!("{expression} {greater} ?{n}"))?,
             None if self.nulls_first => sql::put(sql, format_args!("{expression} IS NOT NULL"))?,
@@ -87,17 +76,10 @@ impl Term {
 
     /// Writes "not before the last row in this term", where that is a range of an index, and " AND ". It follows from
     /// the rest of the condition and is only there for the planner.
-    fn put_range(
-        &self,
-        expression: Expression,
-        last: Option<u16>,
-        sql: &mut Sql,
-    ) -> Result<(), Problem> {
+    fn put_range(&self, expression: Expression, last: Option<u16>, sql: &mut Sql) -> Result<(), Problem> {
         let greater = if self.descending { '<' } else { '>' };
         match last {
-            Some(n) if !self.nulls_follow() => {
-                sql::put(sql, format_args!("{expression} {greater}= ?{n} AND "))
-            }
+            Some(n) if !self.nulls_follow() => sql::put(sql, format_args!("{expression} {greater}= ?{n} AND ")),
             None if !self.nulls_first => sql::put(sql, format_args!("{expression} IS NULL AND ")),
             // `x <= ? OR x IS NULL` would be two index ranges and a sort: worse than walking one index from its end.
             _ => Ok(()),
@@ -111,10 +93,7 @@ impl Term {
 /// # Errors
 /// A 400 when the statement grows too long.
 pub fn put_condition<'n>(
-    terms: &[Term],
-    last: &[Option<u16>],
-    expression: impl Fn(&Term) -> Expression<'n>,
-    sql: &mut Sql,
+    terms: &[Term], last: &[Option<u16>], expression: impl Fn(&Term) -> Expression<'n>, sql: &mut Sql,
 ) -> Result<(), Problem> {
     assert_eq!(terms.len(), last.len(), "each term has its last value");
     assert!(!terms.is_empty(), "an order has terms");
@@ -132,10 +111,7 @@ pub fn put_condition<'n>(
             }
             break;
         }
-        sql::put(
-            sql,
-            format_args!("{}", if possible { " OR (" } else { "(" }),
-        )?;
+        sql::put(sql, format_args!("{}", if possible { " OR (" } else { "(" }))?;
         match last {
             Some(n) => sql::put(sql, format_args!("{column} = ?{n} AND ("))?,
             None => sql::put(sql, format_args!("{column} IS NULL AND ("))?,
@@ -153,20 +129,10 @@ mod tests {
     use super::*;
 
     fn term(column: u16, descending: bool, nulls_first: bool, nullable: bool) -> Term {
-        Term {
-            column: Some(column),
-            descending,
-            nulls_first,
-            nullable,
-        }
+        Term { column: Some(column), descending, nulls_first, nullable }
     }
 
-    const ROWID: Term = Term {
-        column: None,
-        descending: false,
-        nulls_first: true,
-        nullable: false,
-    };
+    const ROWID: Term = Term { column: None, descending: false, nulls_first: true, nullable: false };
 
     fn condition(terms: &[Term], last: &[Option<u16>]) -> std::string::String {
         let mut sql = Sql::new();
@@ -194,43 +160,13 @@ mod tests {
     #[test]
     fn nulls_stand_where_the_order_puts_them() {
         let cases = [
-            (
-                false,
-                true,
-                Some(1),
-                r#"("a" > ?1 OR ("a" = ?1 AND (rowid > ?2)))"#,
-                r#""a" >= ?1 AND "#,
-            ),
-            (
-                false,
-                true,
-                None,
-                r#"("a" IS NOT NULL OR ("a" IS NULL AND (rowid > ?2)))"#,
-                "",
-            ),
-            (
-                true,
-                false,
-                Some(1),
-                r#"(("a" < ?1 OR "a" IS NULL) OR ("a" = ?1 AND (rowid > ?2)))"#,
-                "",
-            ),
-            (
-                true,
-                false,
-                None,
-                r#"(("a" IS NULL AND (rowid > ?2)))"#,
-                r#""a" IS NULL AND "#,
-            ),
+            (false, true, Some(1), r#"("a" > ?1 OR ("a" = ?1 AND (rowid > ?2)))"#, r#""a" >= ?1 AND "#),
+            (false, true, None, r#"("a" IS NOT NULL OR ("a" IS NULL AND (rowid > ?2)))"#, ""),
+            (true, false, Some(1), r#"(("a" < ?1 OR "a" IS NULL) OR ("a" = ?1 AND (rowid > ?2)))"#, ""),
+            (true, false, None, r#"(("a" IS NULL AND (rowid > ?2)))"#, r#""a" IS NULL AND "#),
         ];
         for (descending, nulls_first, last, wanted, range) in cases {
-            assert_eq!(
-                condition(
-                    &[term(0, descending, nulls_first, true), ROWID],
-                    &[last, Some(2)]
-                ),
-                format!("{range}{wanted}")
-            );
+            assert_eq!(condition(&[term(0, descending, nulls_first, true), ROWID], &[last, Some(2)]), format!("{range}{wanted}"));
         }
         assert_eq!(condition(&[term(0, true, false, true)], &[None]), "0");
     }
@@ -240,8 +176,7 @@ mod tests {
         let order = |descending, nulls_first, nullable| {
             let mut sql = Sql::new();
             let term = term(0, descending, nulls_first, nullable);
-            term.put_order(Expression::Column(Ident("a")), &mut sql)
-                .expect("fits");
+            term.put_order(Expression::Column(Ident("a")), &mut sql).expect("fits");
             sql.as_str().to_string()
         };
         assert_eq!(order(false, true, true), r#""a""#);

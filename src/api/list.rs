@@ -14,35 +14,16 @@ pub struct Item<'a> {
 impl<'a> Item<'a> {
     /// The item that begins `text`, and what follows its comma. `None` when a quote is not closed.
     fn first(text: &'a [u8]) -> Option<(Item<'a>, Option<&'a [u8]>)> {
-        let comma = |from: usize| {
-            text[from..]
-                .iter()
-                .position(|&byte| byte == b',')
-                .map(|at| from + at)
-        };
+        let comma = |from: usize| text[from..].iter().position(|&byte| byte == b',').map(|at| from + at);
         let after = |end: Option<usize>| end.map(|end| &text[end + 1..]);
         if text.first() != Some(&b'"') {
             let end = comma(0);
-            return Some((
-                Item {
-                    body: &text[..end.unwrap_or(text.len())],
-                    quoted: false,
-                    rest: b"",
-                },
-                after(end),
-            ));
+            return Some((Item { body: &text[..end.unwrap_or(text.len())], quoted: false, rest: b"" }, after(end)));
         }
         let close = closing_quote(text)?;
         let end = comma(close);
         let rest = &text[close + 1..end.unwrap_or(text.len())];
-        Some((
-            Item {
-                body: &text[1..close],
-                quoted: true,
-                rest,
-            },
-            after(end),
-        ))
+        Some((Item { body: &text[1..close], quoted: true, rest }, after(end)))
     }
 
     /// The item's bytes with its escapes undone: a backslash makes the next byte plain.
@@ -94,17 +75,10 @@ mod tests {
     use super::*;
 
     fn list(text: &str) -> std::vec::Vec<(std::string::String, bool, std::string::String)> {
-        let text_of =
-            |bytes: std::vec::Vec<u8>| std::string::String::from_utf8(bytes).expect("UTF-8");
+        let text_of = |bytes: std::vec::Vec<u8>| std::string::String::from_utf8(bytes).expect("UTF-8");
         items(text.as_bytes())
             .map(|item| item.expect("closed quotes"))
-            .map(|item| {
-                (
-                    text_of(item.bytes().collect()),
-                    item.quoted,
-                    text_of(item.rest.to_vec()),
-                )
-            })
+            .map(|item| (text_of(item.bytes().collect()), item.quoted, text_of(item.rest.to_vec())))
             .collect()
     }
 
@@ -114,48 +88,22 @@ mod tests {
         assert_eq!(list(""), []);
         assert_eq!(list("a,b"), [item("a", false, ""), item("b", false, "")]);
         assert_eq!(list("a,"), [item("a", false, ""), item("", false, "")]);
-        assert_eq!(
-            list(r#""a,b".desc,c"#),
-            [item("a,b", true, ".desc"), item("c", false, "")]
-        );
-        assert_eq!(
-            list(r#""say \"hi\"","\\","""#),
-            [
-                item("say \"hi\"", true, ""),
-                item("\\", true, ""),
-                item("", true, "")
-            ]
-        );
-        assert_eq!(
-            list(r#"a"b,c\d"#),
-            [item("a\"b", false, ""), item("c\\d", false, "")]
-        );
+        assert_eq!(list(r#""a,b".desc,c"#), [item("a,b", true, ".desc"), item("c", false, "")]);
+        assert_eq!(list(r#""say \"hi\"","\\","""#), [item("say \"hi\"", true, ""), item("\\", true, ""), item("", true, "")]);
+        assert_eq!(list(r#"a"b,c\d"#), [item("a\"b", false, ""), item("c\\d", false, "")]);
     }
 
     #[test]
     fn an_open_quote_is_an_error() {
         for text in [r#"""#, r#"a,"b"#, r#""a\"#, r#""a\""#] {
-            assert!(
-                items(text.as_bytes()).any(|item| item == Err(OpenQuote)),
-                "{text}"
-            );
+            assert!(items(text.as_bytes()).any(|item| item == Err(OpenQuote)), "{text}");
         }
     }
 
     #[test]
     fn only_one_whole_quoted_item_is_a_quoted_name() {
-        assert_eq!(
-            quoted_name(br#""limit""#).map(|item| item.body),
-            Some(&b"limit"[..])
-        );
-        for text in [
-            &b"limit"[..],
-            br#""a"b"#,
-            br#""a","b""#,
-            br#""a"#,
-            b"",
-            br#"a"b""#,
-        ] {
+        assert_eq!(quoted_name(br#""limit""#).map(|item| item.body), Some(&b"limit"[..]));
+        for text in [&b"limit"[..], br#""a"b"#, br#""a","b""#, br#""a"#, b"", br#"a"b""#] {
             assert_eq!(quoted_name(text), None);
         }
     }

@@ -8,14 +8,13 @@
 //! query ── list, filter, page, token ── table_query ──> SQL, binds ──> the back
 //!                  └── problem (RFC 9457) when it means nothing
 //! ```
-// A problem is returned by value because boxing it would allocate while a request is served.
-#![allow(clippy::result_large_err, clippy::large_enum_variant)]
 
 pub mod affinity;
 pub mod catalog;
 pub mod filter;
 #[cfg(test)]
 mod fixture;
+pub mod index_page;
 pub mod json;
 pub mod keyset;
 pub mod list;
@@ -25,7 +24,6 @@ mod parameters;
 pub mod percent;
 pub mod problem;
 pub mod route;
-pub mod sink;
 pub mod span;
 pub mod sql;
 pub mod table_query;
@@ -68,9 +66,9 @@ pub const COUNT_MAX: u32 = 10_000;
 /// Bytes of a table or column name that a request can address.
 pub const NAME_BYTES: usize = 512;
 /// Tables and views in the catalog.
-pub const CATALOG_TABLES: usize = 512;
+pub const CATALOG_TABLES: usize = crate::budget::TABLES;
 /// Columns of all tables in the catalog.
-pub const CATALOG_COLUMNS: usize = 8192;
+pub const CATALOG_COLUMNS: usize = crate::budget::COLUMNS;
 /// Bytes of all names and declared types in the catalog.
-pub const CATALOG_NAME_BYTES: usize = 256 * 1024;
+pub const CATALOG_NAME_BYTES: usize = crate::budget::NAME_BYTES;
 const _: () = assert!(CATALOG_COLUMNS <= u16::MAX as usize);

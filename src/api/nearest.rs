@@ -23,10 +23,7 @@ pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Op
 
 /// Levenshtein's distance over bytes, ASCII letters without case. `None` for names too long or too unlike in length.
 fn distance(one: &[u8], other: &[u8]) -> Option<usize> {
-    if one.len() > COMPARED_BYTES
-        || other.len() > COMPARED_BYTES
-        || one.len().abs_diff(other.len()) > DISTANCE_MAX
-    {
+    if one.len() > COMPARED_BYTES || other.len() > COMPARED_BYTES || one.len().abs_diff(other.len()) > DISTANCE_MAX {
         return None;
     }
     let mut above = [0_usize; COMPARED_BYTES + 1];

@@ -15,16 +15,11 @@ pub type Columns = heapless::Vec<u16, SELECT_COLUMNS>;
 /// A 400 that names the range.
 pub fn limit(text: &[u8]) -> Result<u16, Problem> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let number = core::str::from_utf8(text)
-        .ok()
-        .filter(|_| digits)
-        .and_then(|text| text.parse().ok());
+    let number = core::str::from_utf8(text).ok().filter(|_| digits).and_then(|text| text.parse().ok());
     match number {
         Some(number @ 1..=LIMIT_MAX) => Ok(number),
-        _ => Err(
-            Problem::malformed(format_args!("limit={} is not a number of rows", Echo(text)))
-                .hint(format_args!("write a limit from 1 to {LIMIT_MAX}")),
-        ),
+        _ => Err(Problem::malformed(format_args!("limit={} is not a number of rows", Echo(text)))
+            .hint(format_args!("write a limit from 1 to {LIMIT_MAX}"))),
     }
 }
 
@@ -32,18 +27,12 @@ pub fn limit(text: &[u8]) -> Result<u16, Problem> {
 ///
 /// # Errors
 /// A 400 for an unknown column, one named twice, or too many.
-pub fn select(
-    catalog: &Catalog,
-    table: &Table,
-    text: &[u8],
-    out: &mut Columns,
-) -> Result<(), Problem> {
+pub fn select(catalog: &Catalog, table: &Table, text: &[u8], out: &mut Columns) -> Result<(), Problem> {
     if text == b"*" {
         return every_column(catalog, table, out);
     }
     if text.is_empty() {
-        return Err(Problem::malformed(format_args!("select= names no column"))
-            .allow(catalog.column_names(table)));
+        return Err(Problem::malformed(format_args!("select= names no column")).allow(catalog.column_names(table)));
     }
     for item in list::items(text) {
         let item = item.map_err(|_| open_quote("select"))?;
@@ -75,39 +64,24 @@ pub fn every_column(catalog: &Catalog, table: &Table, out: &mut Columns) -> Resu
 ///
 /// # Errors
 /// A 400 for an unknown column or direction, a column named twice, or too many.
-pub fn order(
-    catalog: &Catalog,
-    table: &Table,
-    text: &[u8],
-    terms: &mut Terms,
-) -> Result<(), Problem> {
+pub fn order(catalog: &Catalog, table: &Table, text: &[u8], terms: &mut Terms) -> Result<(), Problem> {
     if text.is_empty() {
-        return Err(Problem::malformed(format_args!("order= names no column"))
-            .allow(catalog.column_names(table)));
+        return Err(Problem::malformed(format_args!("order= names no column")).allow(catalog.column_names(table)));
     }
     let mut no_ties_left = false;
     let mut seen: heapless::Vec<u16, ORDER_COLUMNS> = heapless::Vec::new();
     for item in list::items(text) {
         let item = item.map_err(|_| open_quote("order"))?;
         let modifiers = Modifiers::of(if item.quoted { item.rest } else { item.body });
-        let name = if item.quoted {
-            item
-        } else {
-            Item {
-                body: modifiers.before,
-                ..item
-            }
-        };
+        let name = if item.quoted { item } else { Item { body: modifiers.before, ..item } };
         if item.quoted && !modifiers.before.is_empty() {
             return Err(allow_directions(after_quote("order", modifiers.before)));
         }
-        let place = column(catalog, table, name)
-            .map_err(|problem| order_problem(catalog, table, name, problem))?;
+        let place = column(catalog, table, name).map_err(|problem| order_problem(catalog, table, name, problem))?;
         if seen.contains(&place) {
             return Err(named_twice("order", name));
         }
-        seen.push(place)
-            .map_err(|_| Problem::too_large("columns in order=", ORDER_COLUMNS))?;
+        seen.push(place).map_err(|_| Problem::too_large("columns in order=", ORDER_COLUMNS))?;
         if no_ties_left {
             continue;
         }
@@ -118,9 +92,7 @@ pub fn order(
             nulls_first: modifiers.nulls_first.unwrap_or(!modifiers.descending),
             nullable: !column.never_null,
         };
-        terms
-            .push(term)
-            .map_err(|_| Problem::too_large("columns in order=", ORDER_COLUMNS))?;
+        terms.push(term).map_err(|_| Problem::too_large("columns in order=", ORDER_COLUMNS))?;
         no_ties_left = column.is_rowid;
     }
     Ok(())
@@ -132,19 +104,11 @@ pub fn break_ties(catalog: &Catalog, table: &Table, terms: &mut Terms) -> bool {
     let columns = catalog.columns(table);
     let descending = terms.last().is_some_and(|term| term.descending);
     let ordered = |terms: &Terms, column: u16| terms.iter().any(|term| term.column == Some(column));
-    let tie_break = |column| Term {
-        column,
-        descending,
-        nulls_first: !descending,
-        nullable: false,
-    };
+    let tie_break = |column| Term { column, descending, nulls_first: !descending, nullable: false };
     let room = "the terms have room for an order and a key";
     match table.key {
         Key::Rowid(_) => {
-            let unique = |term: &Term| {
-                term.column
-                    .is_some_and(|place| columns[usize::from(place)].is_rowid)
-            };
+            let unique = |term: &Term| term.column.is_some_and(|place| columns[usize::from(place)].is_rowid);
             if !terms.iter().any(unique) {
                 terms.push(tie_break(None)).expect(room);
             }
@@ -207,11 +171,7 @@ impl Modifiers<'_> {
         if !descending {
             take(b".asc");
         }
-        Modifiers {
-            before,
-            descending,
-            nulls_first,
-        }
+        Modifiers { before, descending, nulls_first }
     }
 }
 
@@ -221,17 +181,10 @@ fn allow_directions(problem: Problem) -> Problem {
 
 /// An unknown column in `order=` may be a known one with a direction that we do not know: `a.down`.
 fn order_problem(catalog: &Catalog, table: &Table, item: Item, problem: Problem) -> Problem {
-    let dot = item
-        .body
-        .iter()
-        .position(|&byte| byte == b'.')
-        .filter(|_| !item.quoted);
+    let dot = item.body.iter().position(|&byte| byte == b'.').filter(|_| !item.quoted);
     match dot {
         Some(dot) if catalog.find_column(table, &item.body[..dot]).is_some() => {
-            allow_directions(Problem::malformed(format_args!(
-                "order=: {} is not a direction",
-                Echo(&item.body[dot..])
-            )))
+            allow_directions(Problem::malformed(format_args!("order=: {} is not a direction", Echo(&item.body[dot..]))))
         }
         _ => problem,
     }
@@ -242,10 +195,7 @@ fn open_quote(parameter: &str) -> Problem {
 }
 
 fn after_quote(parameter: &str, rest: &[u8]) -> Problem {
-    Problem::malformed(format_args!(
-        "{parameter}=: {} follows a closing quote",
-        Echo(rest)
-    ))
+    Problem::malformed(format_args!("{parameter}=: {} follows a closing quote", Echo(rest)))
 }
 
 fn named_twice(parameter: &str, item: Item) -> Problem {
@@ -269,17 +219,9 @@ mod tests {
         let keyed = break_ties(&catalog, table, &mut terms);
         let mut text = std::string::String::new();
         for term in &terms {
-            let name = term.column.map_or("rowid", |place| {
-                catalog
-                    .column_names(table)
-                    .nth(place.into())
-                    .expect("there")
-            });
+            let name = term.column.map_or("rowid", |place| catalog.column_names(table).nth(place.into()).expect("there"));
             let direction = if term.descending { "-" } else { "+" };
-            text += &format!(
-                "{direction}{name}{} ",
-                if term.nulls_first { "" } else { "~" }
-            );
+            text += &format!("{direction}{name}{} ", if term.nulls_first { "" } else { "~" });
         }
         Ok((text.trim().to_string(), keyed))
     }
@@ -289,12 +231,7 @@ mod tests {
         let cases = [
             ("readings", "at", "+at +rowid", true),
             ("readings", "AT.desc", "-at~ -rowid~", true),
-            (
-                "readings",
-                "at.desc.nullsfirst,value.asc",
-                "-at +value +rowid",
-                true,
-            ),
+            ("readings", "at.desc.nullsfirst,value.asc", "-at +value +rowid", true),
             ("readings", "at.nullslast", "+at~ +rowid", true),
             ("readings", "at,id.desc,value", "+at -id~", true),
             ("pairs", "v.desc", "-v~ -b~ -a~", true),
@@ -306,10 +243,7 @@ mod tests {
         for (table, text, wanted, keyed) in cases {
             match terms(table, text) {
                 Ok(found) => assert_eq!(found, (wanted.to_string(), keyed), "{text}"),
-                Err(problem) => assert!(
-                    wanted.is_empty() && problem.detail.contains("twice"),
-                    "{text}"
-                ),
+                Err(problem) => assert!(wanted.is_empty() && problem.detail.contains("twice"), "{text}"),
             }
         }
     }
@@ -319,21 +253,9 @@ mod tests {
         let cases = [
             ("", "order= names no column", "id, at"),
             ("att", "'att' is not a column of 'readings'", "id, at"),
-            (
-                "at.down",
-                "order=: '.down' is not a direction",
-                ".asc, .desc",
-            ),
-            (
-                "at.nullslast.desc",
-                "order=: '.nullslast' is not a direction",
-                ".asc, .desc",
-            ),
-            (
-                "\"at\"desc",
-                "order=: 'desc' follows a closing quote",
-                ".asc, .desc",
-            ),
+            ("at.down", "order=: '.down' is not a direction", ".asc, .desc"),
+            ("at.nullslast.desc", "order=: '.nullslast' is not a direction", ".asc, .desc"),
+            ("\"at\"desc", "order=: 'desc' follows a closing quote", ".asc, .desc"),
             ("\"at", "order=: a quote is not closed", ""),
             ("at,at.desc", "order= names 'at' twice", ""),
         ];
@@ -342,10 +264,7 @@ mod tests {
             assert_eq!((problem.status, problem.detail.as_str()), (400, detail));
             assert!(problem.allowed.starts_with(allowed), "{}", problem.allowed);
         }
-        assert_eq!(
-            terms("readings", "valeu").expect_err("typo").hint.as_str(),
-            "did you mean 'value'?"
-        );
+        assert_eq!(terms("readings", "valeu").expect_err("typo").hint.as_str(), "did you mean 'value'?");
     }
 
     #[test]
@@ -353,23 +272,8 @@ mod tests {
         for (text, wanted) in [("1", Some(1)), ("1000", Some(1000)), ("007", Some(7))] {
             assert_eq!(limit(text.as_bytes()).ok(), wanted);
         }
-        for text in [
-            "0",
-            "1001",
-            "",
-            "-1",
-            "+1",
-            "1.0",
-            "ten",
-            "99999999999",
-            " 1",
-        ] {
-            assert!(
-                limit(text.as_bytes())
-                    .expect_err(text)
-                    .hint
-                    .contains("1 to 1000")
-            );
+        for text in ["0", "1001", "", "-1", "+1", "1.0", "ten", "99999999999", " 1"] {
+            assert!(limit(text.as_bytes()).expect_err(text).hint.contains("1 to 1000"));
         }
     }
 
@@ -385,11 +289,7 @@ mod tests {
         assert_eq!(of("readings", "value,id"), Ok([2, 0].to_vec()));
         assert_eq!(of("odd", r#""say \"hi\"",a.b"#), Ok([2, 0].to_vec()));
         for text in ["", "id,", "id,id", "\"id", "\"id\".x", "id,nothing"] {
-            assert_eq!(
-                of("readings", text).map_err(|problem| problem.status),
-                Err(400),
-                "{text}"
-            );
+            assert_eq!(of("readings", text).map_err(|problem| problem.status), Err(400), "{text}");
         }
     }
 }

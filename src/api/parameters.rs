@@ -40,17 +40,11 @@ impl<'q> Words<'q> {
 /// Reads all parameters: filters are parsed, `select` and `_format` taken in, the rest handed back. Without `filters`
 /// there may be none. Bounded by the query's length.
 pub(super) fn read<'q>(
-    catalog: &Catalog,
-    table: &Table,
-    query: &'q [u8],
-    out: &mut TableQuery,
+    catalog: &Catalog, table: &Table, query: &'q [u8], out: &mut TableQuery,
     mut filters: Option<&mut heapless::Vec<Filter, FILTERS>>,
 ) -> Result<Words<'q>, Problem> {
     let mut words = Words::default();
-    for pair in query
-        .split(|&byte| byte == b'&')
-        .filter(|pair| !pair.is_empty())
-    {
+    for pair in query.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
         let equals = pair.iter().position(|&byte| byte == b'=');
         let (name, value) = match equals {
             Some(at) => (&pair[..at], &pair[at + 1..]),
@@ -59,10 +53,7 @@ pub(super) fn read<'q>(
         decode(name, out)?;
         if let Some(place) = words.place(&out.decoded, filters.is_none()) {
             if place.replace(value).is_some() {
-                return Err(Problem::malformed(format_args!(
-                    "{} is given twice",
-                    Echo(&out.decoded)
-                )));
+                return Err(Problem::malformed(format_args!("{} is given twice", Echo(&out.decoded))));
             }
             continue;
         }
@@ -75,9 +66,7 @@ pub(super) fn read<'q>(
             }
         };
         if let Some(filters) = &mut filters {
-            filters
-                .push(filter)
-                .map_err(|_| Problem::too_large("filters", FILTERS))?;
+            filters.push(filter).map_err(|_| Problem::too_large("filters", FILTERS))?;
         }
     }
     match words.select {
@@ -95,18 +84,11 @@ pub(super) fn read<'q>(
 }
 
 /// Parses one filter; its name is in `out.decoded`.
-fn read_filter(
-    catalog: &Catalog,
-    table: &Table,
-    value: &[u8],
-    out: &mut TableQuery,
-) -> Result<Filter, Problem> {
+fn read_filter(catalog: &Catalog, table: &Table, value: &[u8], out: &mut TableQuery) -> Result<Filter, Problem> {
     let name = &out.decoded;
     let column = match list::quoted_name(name) {
         Some(item) => page::column(catalog, table, item)?,
-        None => catalog
-            .find_column(table, name)
-            .ok_or_else(|| unknown_name(catalog, table, name))?,
+        None => catalog.find_column(table, name).ok_or_else(|| unknown_name(catalog, table, name))?,
     };
     let description = &catalog.columns(table)[usize::from(column)];
     let target = Target {
@@ -121,12 +103,8 @@ fn read_filter(
 
 fn unknown_name(catalog: &Catalog, table: &Table, name: &[u8]) -> Problem {
     let typed = core::str::from_utf8(name).unwrap_or_default();
-    let near = catalog
-        .did_you_mean_column(table, typed)
-        .or_else(|| nearest(typed, ROWS_WORDS.into_iter()));
-    Problem::unknown_parameter(name)
-        .did_you_mean(near)
-        .allow(ROWS_WORDS.into_iter().chain(catalog.column_names(table)))
+    let near = catalog.did_you_mean_column(table, typed).or_else(|| nearest(typed, ROWS_WORDS.into_iter()));
+    Problem::unknown_parameter(name).did_you_mean(near).allow(ROWS_WORDS.into_iter().chain(catalog.column_names(table)))
 }
 
 fn format(text: &[u8]) -> Result<Format, Problem> {
@@ -134,10 +112,8 @@ fn format(text: &[u8]) -> Result<Format, Problem> {
         b"json" => Ok(Format::Json),
         b"csv" => Ok(Format::Csv),
         b"ndjson" => Ok(Format::Ndjson),
-        _ => Err(
-            Problem::malformed(format_args!("_format={} is not a format", Echo(text)))
-                .allow(["json", "csv", "ndjson"].into_iter()),
-        ),
+        _ => Err(Problem::malformed(format_args!("_format={} is not a format", Echo(text)))
+            .allow(["json", "csv", "ndjson"].into_iter())),
     }
 }
 
@@ -145,18 +121,11 @@ fn format(text: &[u8]) -> Result<Format, Problem> {
 pub(super) fn decode(text: &[u8], out: &mut TableQuery) -> Result<(), Problem> {
     out.decoded.clear();
     percent::decode_form(text, &mut out.decoded).map_err(|at| {
-        if out.decoded.is_full() {
-            Problem::too_large("bytes of a parameter", SCRATCH_BYTES)
-        } else {
-            malformed_escape(text, at)
-        }
+        if out.decoded.is_full() { Problem::too_large("bytes of a parameter", SCRATCH_BYTES) } else { malformed_escape(text, at) }
     })
 }
 
 pub(super) fn malformed_escape(text: &[u8], at: usize) -> Problem {
-    Problem::malformed(format_args!(
-        "{} is not a percent escape",
-        Echo(&text[at..text.len().min(at + 3)])
-    ))
-    .hint(format_args!("write %25 for a percent sign"))
+    Problem::malformed(format_args!("{} is not a percent escape", Echo(&text[at..text.len().min(at + 3)])))
+        .hint(format_args!("write %25 for a percent sign"))
 }

@@ -4,10 +4,7 @@
 ///
 /// # Errors
 /// The offset in `encoded` of the first malformed escape, or of the first byte that `out` has no room for.
-pub fn decode_path_segment<const N: usize>(
-    encoded: &[u8],
-    out: &mut heapless::Vec<u8, N>,
-) -> Result<(), usize> {
+pub fn decode_path_segment<const N: usize>(encoded: &[u8], out: &mut heapless::Vec<u8, N>) -> Result<(), usize> {
     decode(encoded, false, out)
 }
 
@@ -15,18 +12,11 @@ pub fn decode_path_segment<const N: usize>(
 ///
 /// # Errors
 /// As [`decode_path_segment`].
-pub fn decode_form<const N: usize>(
-    encoded: &[u8],
-    out: &mut heapless::Vec<u8, N>,
-) -> Result<(), usize> {
+pub fn decode_form<const N: usize>(encoded: &[u8], out: &mut heapless::Vec<u8, N>) -> Result<(), usize> {
     decode(encoded, true, out)
 }
 
-fn decode<const N: usize>(
-    encoded: &[u8],
-    plus_is_space: bool,
-    out: &mut heapless::Vec<u8, N>,
-) -> Result<(), usize> {
+fn decode<const N: usize>(encoded: &[u8], plus_is_space: bool, out: &mut heapless::Vec<u8, N>) -> Result<(), usize> {
     let mut at = 0;
     while let Some(&byte) = encoded.get(at) {
         let (decoded, taken) = match byte {
@@ -61,13 +51,7 @@ mod tests {
 
     #[test]
     fn a_malformed_escape_is_located() {
-        for (encoded, at) in [
-            (&b"ab%"[..], 2),
-            (b"%1", 0),
-            (b"x%zz", 1),
-            (b"%%41", 0),
-            (b"%+1", 0),
-        ] {
+        for (encoded, at) in [(&b"ab%"[..], 2), (b"%1", 0), (b"x%zz", 1), (b"%%41", 0), (b"%+1", 0)] {
             let mut out: heapless::Vec<u8, 32> = heapless::Vec::new();
             assert_eq!(decode_form(encoded, &mut out), Err(at));
         }

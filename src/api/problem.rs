@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use super::json;
-use super::sink::{Full, Sink};
+use crate::memory::sink::{Full, Sink};
 
 /// Bytes of a rendered problem; the error path must fit where nothing else does.
 pub const PROBLEM_BYTES: usize = 511;
@@ -48,10 +48,7 @@ impl Problem {
     /// A problem with nothing said yet about this time.
     pub fn new(status: u16, slug: &'static str, title: &'static str) -> Problem {
         assert!((400..600).contains(&status), "a problem is an error");
-        assert!(
-            slug.len() + title.len() <= NAMED_BYTES,
-            "slug and title leave room for the rest"
-        );
+        assert!(slug.len() + title.len() <= NAMED_BYTES, "slug and title leave room for the rest");
         Problem {
             status,
             slug,
@@ -99,10 +96,8 @@ impl Problem {
 
     /// 400: a parameter that is neither a word of ours nor a column.
     pub fn unknown_parameter(name: &[u8]) -> Problem {
-        Problem::new(400, "unknown-parameter", "Unknown parameter").detail(format_args!(
-            "{} is neither a parameter nor a column here",
-            Echo(name)
-        ))
+        Problem::new(400, "unknown-parameter", "Unknown parameter")
+            .detail(format_args!("{} is neither a parameter nor a column here", Echo(name)))
     }
 
     /// 400: a column that the table does not have.
@@ -116,14 +111,12 @@ impl Problem {
 
     /// 404: a table that the database does not have, or does not show.
     pub fn unknown_table(name: &[u8]) -> Problem {
-        Problem::new(404, "unknown-table", "Unknown table")
-            .detail(format_args!("there is no table {}", Echo(name)))
+        Problem::new(404, "unknown-table", "Unknown table").detail(format_args!("there is no table {}", Echo(name)))
     }
 
     /// 404: a path that means nothing.
     pub fn no_route(trailing_slash: bool) -> Problem {
-        let problem = Problem::new(404, "not-found", "Not found")
-            .detail(format_args!("nothing is served at this path"));
+        let problem = Problem::new(404, "not-found", "Not found").detail(format_args!("nothing is served at this path"));
         if trailing_slash {
             problem.hint(format_args!("leave out the slash at the end"))
         } else {
@@ -133,35 +126,27 @@ impl Problem {
 
     /// 404: a key that no row has.
     pub fn no_row(table: &str) -> Problem {
-        Problem::new(404, "no-row", "No such row").detail(format_args!(
-            "{} has no row with this key",
-            Echo(table.as_bytes())
-        ))
+        Problem::new(404, "no-row", "No such row").detail(format_args!("{} has no row with this key", Echo(table.as_bytes())))
     }
 
     /// 400: a page token of another table or order, or one that we did not make.
     pub fn stale_token(detail: &str) -> Problem {
         Problem::new(400, "bad-page-token", "Page token does not fit")
             .detail(format_args!("{detail}"))
-            .hint(format_args!(
-                "start again without after=, then follow the Link header"
-            ))
+            .hint(format_args!("start again without after=, then follow the Link header"))
     }
 
     /// 400: a query that does not fit the fixed buffers; `what` names which.
     pub fn too_large(what: &str, limit: usize) -> Problem {
         Problem::new(400, "query-too-large", "Query too large")
             .detail(format_args!("{what}: at most {limit}"))
-            .hint(format_args!(
-                "ask for less at once, for example name fewer columns in select="
-            ))
+            .hint(format_args!("ask for less at once, for example name fewer columns in select="))
     }
 
     /// Writes the problem as a JSON object of at most [`PROBLEM_BYTES`] bytes; what is too long ends in `…`.
     pub fn put_json(&self, sink: &mut impl Sink) -> Result<(), Full> {
         let mut text: heapless::Vec<u8, PROBLEM_BYTES> = heapless::Vec::new();
-        self.render(&mut text)
-            .expect("the shares are asserted to fit");
+        self.render(&mut text).expect("the shares are asserted to fit");
         sink.put(&text)
     }
 
@@ -202,11 +187,7 @@ fn put_clipped(sink: &mut impl Sink, value: &str, room: usize) -> Result<usize, 
     };
     let whole: usize = value.chars().map(escaped_len).sum();
     let cut = whole > room;
-    let room = if cut {
-        room.saturating_sub(MORE.len())
-    } else {
-        room
-    };
+    let room = if cut { room.saturating_sub(MORE.len()) } else { room };
     let mut written = 0;
     for letter in value.chars() {
         let len = escaped_len(letter);
@@ -274,19 +255,13 @@ mod tests {
 
     #[test]
     fn a_problem_is_rendered_member_by_member() {
-        let problem = Problem::unknown_column(b"nam\"e", "t")
-            .did_you_mean(Some("name"))
-            .allow(["id", "name"].into_iter());
+        let problem = Problem::unknown_column(b"nam\"e", "t").did_you_mean(Some("name")).allow(["id", "name"].into_iter());
         assert_eq!(
             json(&problem),
-            r#"{"type":"tag:flagstone,2026:unknown-column","title":"Unknown column","status":400,"#
-                .to_string()
+            r#"{"type":"tag:flagstone,2026:unknown-column","title":"Unknown column","status":400,"#.to_string()
                 + r#""detail":"'nam\"e' is not a column of 't'","hint":"did you mean 'name'?","allowed":"id, name"}"#
         );
-        assert_eq!(
-            json(&Problem::new(503, "busy", "Busy")),
-            r#"{"type":"tag:flagstone,2026:busy","title":"Busy","status":503}"#
-        );
+        assert_eq!(json(&Problem::new(503, "busy", "Busy")), r#"{"type":"tag:flagstone,2026:busy","title":"Busy","status":503}"#);
     }
 
     #[test]
@@ -308,19 +283,14 @@ mod tests {
 
     #[test]
     fn what_one_member_leaves_the_next_may_use() {
-        let columns: std::vec::Vec<std::string::String> =
-            (0..40).map(|n| format!("column{n}")).collect();
-        let problem =
-            Problem::unknown_parameter(b"x").allow(columns.iter().map(|name| name.as_str()));
+        let columns: std::vec::Vec<std::string::String> = (0..40).map(|n| format!("column{n}")).collect();
+        let problem = Problem::unknown_parameter(b"x").allow(columns.iter().map(|name| name.as_str()));
         assert!(json(&problem).contains(&problem.allowed.as_str()[..190]));
     }
 
     #[test]
     fn the_clients_text_is_quoted_and_cut_on_characters() {
         assert_eq!(Echo(b"a\xffb").to_string(), "'a\u{FFFD}b'");
-        assert_eq!(
-            Echo("ü".repeat(99).as_bytes()).to_string(),
-            format!("'{}…'", "ü".repeat(ECHO_CHARS))
-        );
+        assert_eq!(Echo("ü".repeat(99).as_bytes()).to_string(), format!("'{}…'", "ü".repeat(ECHO_CHARS)));
     }
 }

@@ -50,9 +50,7 @@ impl<'p> Route<'p> {
             Some(route) => route,
             None => {
                 let bare = path.strip_suffix(b"/").unwrap_or(path);
-                Route::None {
-                    trailing_slash: bare.len() < path.len() && Route::exact(bare).is_some(),
-                }
+                Route::None { trailing_slash: bare.len() < path.len() && Route::exact(bare).is_some() }
             }
         }
     }
@@ -86,12 +84,8 @@ mod tests {
 
     #[test]
     fn paths_have_their_routes() {
-        let none = Route::None {
-            trailing_slash: false,
-        };
-        let slash = Route::None {
-            trailing_slash: true,
-        };
+        let none = Route::None { trailing_slash: false };
+        let slash = Route::None { trailing_slash: true };
         let cases: &[(&str, Route)] = &[
             ("/", Route::Index),
             ("/tables", Route::Tables),
@@ -99,20 +93,8 @@ mod tests {
             ("/tables/t", Route::Rows { table: b"t" }),
             ("/tables/a%2Fb", Route::Rows { table: b"a%2Fb" }),
             ("/tables/t/", slash),
-            (
-                "/tables/t/1",
-                Route::Row {
-                    table: b"t",
-                    key: b"1",
-                },
-            ),
-            (
-                "/tables/t/1,2%2C3",
-                Route::Row {
-                    table: b"t",
-                    key: b"1,2%2C3",
-                },
-            ),
+            ("/tables/t/1", Route::Row { table: b"t", key: b"1" }),
+            ("/tables/t/1,2%2C3", Route::Row { table: b"t", key: b"1,2%2C3" }),
             ("/tables/t/1/", slash),
             ("/tables/t/1/2", none),
             ("/tables//1", none),

@@ -12,10 +12,7 @@ impl Span {
     pub fn between(start: usize, end: usize) -> Span {
         assert!(start <= end, "a span ends after it starts");
         let narrow = |n: usize| u32::try_from(n).expect("every buffer here is far below 4 GiB");
-        Span {
-            start: narrow(start),
-            len: narrow(end - start),
-        }
+        Span { start: narrow(start), len: narrow(end - start) }
     }
 
     /// The run's place in its buffer.

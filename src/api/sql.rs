@@ -13,8 +13,7 @@ pub type Sql = heapless::String<SQL_BYTES>;
 /// # Errors
 /// A 400 when the statement outgrows [`SQL_BYTES`].
 pub fn put(sql: &mut Sql, words: fmt::Arguments) -> Result<(), Problem> {
-    sql.write_fmt(words)
-        .map_err(|_| Problem::too_large("bytes of the SQL statement", SQL_BYTES))
+    sql.write_fmt(words).map_err(|_| Problem::too_large("bytes of the SQL statement", SQL_BYTES))
 }
 
 /// A name as an SQL identifier: always in double quotes, quotes inside doubled, so that no name is a keyword.
@@ -40,12 +39,7 @@ mod tests {
 
     #[test]
     fn identifiers_cannot_end_themselves() {
-        for (name, quoted) in [
-            ("a", r#""a""#),
-            (r#"a"b"#, r#""a""b""#),
-            ("\"", "\"\"\"\""),
-            ("", "\"\""),
-        ] {
+        for (name, quoted) in [("a", r#""a""#), (r#"a"b"#, r#""a""b""#), ("\"", "\"\"\"\""), ("", "\"\"")] {
             assert_eq!(Ident(name).to_string(), quoted);
         }
     }
@@ -55,9 +49,6 @@ mod tests {
         let mut sql = Sql::new();
         let long = "x".repeat(SQL_BYTES);
         assert_eq!(put(&mut sql, format_args!("{long}")), Ok(()));
-        assert_eq!(
-            put(&mut sql, format_args!("y")).map_err(|problem| problem.status),
-            Err(400)
-        );
+        assert_eq!(put(&mut sql, format_args!("y")).map_err(|problem| problem.status), Err(400));
     }
 }

@@ -9,14 +9,11 @@ use super::page::{self, Columns};
 use super::parameters;
 use super::percent;
 use super::problem::{Echo, Problem};
-use super::sink::Sink;
 use super::sql::{self, Ident, Sql};
 use super::token::{self, EncodeError};
 use super::value::{Bind, Scratch, Value};
-use super::{
-    BINDS, COUNT_MAX, FILTERS, KEY_COLUMNS, LIMIT_DEFAULT, NAME_BYTES, OFFSET_MAX, SCRATCH_BYTES,
-    TOKEN_BYTES,
-};
+use super::{BINDS, COUNT_MAX, FILTERS, KEY_COLUMNS, LIMIT_DEFAULT, NAME_BYTES, OFFSET_MAX, SCRATCH_BYTES, TOKEN_BYTES};
+use crate::memory::sink::Sink;
 
 /// The form of an answer, when `_format=` names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +91,13 @@ impl TableQuery {
         self.decoded.clear();
     }
 
+    /// The place of its table in the catalog.
+    pub fn table(&self) -> usize {
+        self.table
+    }
+
     fn bind(&mut self, bind: Bind) -> usize {
-        self.binds
-            .push(bind)
-            .expect("BINDS is asserted to hold filters, token, limit and offset");
+        self.binds.push(bind).expect("BINDS is asserted to hold filters, token, limit and offset");
         self.binds.len()
     }
 }
@@ -116,11 +116,7 @@ pub fn find_table(catalog: &Catalog, segment: &[u8]) -> Result<usize, Problem> {
     let mut name: heapless::Vec<u8, NAME_BYTES> = heapless::Vec::new();
     if let Err(at) = percent::decode_path_segment(segment, &mut name) {
         // A name too long for the buffer is too long for any table that can be asked for.
-        return Err(if name.is_full() {
-            Problem::unknown_table(&name)
-        } else {
-            parameters::malformed_escape(segment, at)
-        });
+        return Err(if name.is_full() { Problem::unknown_table(&name) } else { parameters::malformed_escape(segment, at) });
     }
     catalog.find_table(&name).ok_or_else(|| {
         let typed = core::str::from_utf8(&name).unwrap_or_default();
@@ -136,12 +132,7 @@ pub fn find_table(catalog: &Catalog, segment: &[u8]) -> Result<usize, Problem> {
 ///
 /// # Errors
 /// A 400 that says which parameter is wrong and what is allowed; `out` is then of no use.
-pub fn plan_rows(
-    catalog: &Catalog,
-    table: usize,
-    query: &[u8],
-    out: &mut TableQuery,
-) -> Result<(), Problem> {
+pub fn plan_rows(catalog: &Catalog, table: usize, query: &[u8], out: &mut TableQuery) -> Result<(), Problem> {
     out.start_over(table);
     let table = catalog.table(table);
     let mut filters: heapless::Vec<Filter, FILTERS> = heapless::Vec::new();
@@ -168,25 +159,10 @@ pub fn plan_rows(
     put_count(selected, out)?;
     if let Some(text) = words.after {
         parameters::decode(text, out)?;
-        let token = token::decode(
-            &out.decoded,
-            out.fingerprint,
-            out.trailing.len(),
-            &mut out.scratch,
-        )?;
+        let token = token::decode(&out.decoded, out.fingerprint, out.trailing.len(), &mut out.scratch)?;
         out.position = token.position;
         if by_key {
-            sql::put(
-                &mut out.sql,
-                format_args!(
-                    "{}",
-                    if filters.is_empty() {
-                        " WHERE "
-                    } else {
-                        " AND "
-                    }
-                ),
-            )?;
+            sql::put(&mut out.sql, format_args!("{}", if filters.is_empty() { " WHERE " } else { " AND " }))?;
             put_after(catalog, table, &token.values, out)?;
         }
     }
@@ -200,19 +176,12 @@ pub fn plan_rows(
 ///
 /// # Errors
 /// A 404 where rows have no key, a 400 for a key of another number of parts or a wrong parameter.
-pub fn plan_row(
-    catalog: &Catalog,
-    table: usize,
-    key_segment: &[u8],
-    query: &[u8],
-    out: &mut TableQuery,
-) -> Result<(), Problem> {
+pub fn plan_row(catalog: &Catalog, table: usize, key_segment: &[u8], query: &[u8], out: &mut TableQuery) -> Result<(), Problem> {
     out.start_over(table);
     let table = catalog.table(table);
     let mut key: heapless::Vec<Option<u16>, KEY_COLUMNS> = heapless::Vec::new();
     for column in catalog.primary_key(table) {
-        key.push(Some(column))
-            .map_err(|_| Problem::too_large("columns of a key", KEY_COLUMNS))?;
+        key.push(Some(column)).map_err(|_| Problem::too_large("columns of a key", KEY_COLUMNS))?;
     }
     if key.is_empty() && matches!(table.key, Key::Rowid(_)) {
         key.push(None).expect("one column fits");
@@ -220,14 +189,8 @@ pub fn plan_row(
     if key.is_empty() {
         let name = catalog.table_name(table);
         return Err(Problem::new(404, "no-key", "Rows have no key")
-            .detail(format_args!(
-                "{} is a {} whose rows have no key",
-                Echo(name.as_bytes()),
-                table.kind.word()
-            ))
-            .hint(format_args!(
-                "filter its rows instead, as in ?column=eq.value"
-            )));
+            .detail(format_args!("{} is a {} whose rows have no key", Echo(name.as_bytes()), table.kind.word()))
+            .hint(format_args!("filter its rows instead, as in ?column=eq.value")));
     }
     parameters::read(catalog, table, query, out, None)?;
     put_select(catalog, table, out)?;
@@ -236,14 +199,9 @@ pub fn plan_row(
     if parts != key.len() {
         return Err(wrong_key(catalog, table, &key, parts));
     }
-    for (index, (column, part)) in key
-        .iter()
-        .zip(key_segment.split(|&byte| byte == b','))
-        .enumerate()
-    {
+    for (index, (column, part)) in key.iter().zip(key_segment.split(|&byte| byte == b',')).enumerate() {
         let start = out.decoded.len();
-        percent::decode_path_segment(part, &mut out.decoded)
-            .map_err(|at| parameters::malformed_escape(part, at))?;
+        percent::decode_path_segment(part, &mut out.decoded).map_err(|at| parameters::malformed_escape(part, at))?;
         let text = &out.decoded[start..];
         if core::str::from_utf8(text).is_err() {
             return Err(Problem::malformed(format_args!("the key is not UTF-8")));
@@ -257,13 +215,7 @@ pub fn plan_row(
         };
         let number = out.bind(bind);
         let column = expression(catalog, table, *column);
-        sql::put(
-            &mut out.sql,
-            format_args!(
-                "{}{column} = ?{number}",
-                if index == 0 { " WHERE " } else { " AND " }
-            ),
-        )?;
+        sql::put(&mut out.sql, format_args!("{}{column} = ?{number}", if index == 0 { " WHERE " } else { " AND " }))?;
     }
     out.limit = 1;
     sql::put(&mut out.sql, format_args!(" LIMIT 1"))
@@ -284,19 +236,10 @@ pub enum TokenError {
 /// # Errors
 /// [`TokenError`]: a 500 that names the column whose value is too long, or a full sink.
 pub fn next_token<'v>(
-    catalog: &Catalog,
-    query: &TableQuery,
-    given: u64,
-    values: impl Iterator<Item = Value<'v>>,
-    sink: &mut impl Sink,
+    catalog: &Catalog, query: &TableQuery, given: u64, values: impl Iterator<Item = Value<'v>>, sink: &mut impl Sink,
 ) -> Result<(), TokenError> {
     let position = query.position.saturating_add(given);
-    let place = match token::encode(
-        query.fingerprint,
-        position,
-        values.take(query.trailing.len()),
-        sink,
-    ) {
+    let place = match token::encode(query.fingerprint, position, values.take(query.trailing.len()), sink) {
         Ok(()) => return Ok(()),
         Err(EncodeError::Full) => return Err(TokenError::Full),
         Err(EncodeError::TooLong(place)) => place,
@@ -312,9 +255,7 @@ pub fn next_token<'v>(
                 "the value of {} is too long to page by: at most {TOKEN_BYTES} bytes together",
                 Echo(name.as_bytes())
             ))
-            .hint(format_args!(
-                "order by other columns, or filter the long value out"
-            )),
+            .hint(format_args!("order by other columns, or filter the long value out")),
     ))
 }
 
@@ -324,9 +265,7 @@ fn wrong_key(catalog: &Catalog, table: &Table, key: &[Option<u16>], parts: usize
         None => "rowid",
     };
     Problem::malformed(format_args!("the key has {} parts, not {parts}", key.len()))
-        .hint(format_args!(
-            "divide the parts by commas; write %2C for a comma inside one"
-        ))
+        .hint(format_args!("divide the parts by commas; write %2C for a comma inside one"))
         .allow(key.iter().map(name))
 }
 
@@ -339,22 +278,14 @@ fn compare_filters(one: &Filter, other: &Filter, scratch: &[u8]) -> Ordering {
         Some(Bind::Real(number)) => (number.to_bits(), &b""[..]),
         Some(Bind::Null) | None => (0, &b""[..]),
     };
-    rank(one)
-        .cmp(&rank(other))
-        .then_with(|| bytes(one).cmp(&bytes(other)))
+    rank(one).cmp(&rank(other)).then_with(|| bytes(one).cmp(&bytes(other)))
 }
 
 /// What tells a token of this table and order from others.
 fn fingerprint(catalog: &Catalog, table: &Table, terms: &[Term]) -> u32 {
-    let mut hash = token::fingerprint(
-        token::FINGERPRINT_SEED,
-        catalog.table_name(table).as_bytes(),
-    );
+    let mut hash = token::fingerprint(token::FINGERPRINT_SEED, catalog.table_name(table).as_bytes());
     for term in terms {
-        hash = token::fingerprint(
-            hash,
-            &[0, u8::from(term.descending), u8::from(term.nulls_first)],
-        );
+        hash = token::fingerprint(hash, &[0, u8::from(term.descending), u8::from(term.nulls_first)]);
         if let Some(place) = term.column {
             let column = &catalog.columns(table)[usize::from(place)];
             hash = token::fingerprint(hash, catalog.column_name(column).as_bytes());
@@ -366,9 +297,7 @@ fn fingerprint(catalog: &Catalog, table: &Table, terms: &[Term]) -> u32 {
 /// How a column, or the rowid, is written for this table.
 fn expression<'c>(catalog: &'c Catalog, table: &Table, column: Option<u16>) -> Expression<'c> {
     match (column, table.key) {
-        (Some(place), _) => Expression::Column(Ident(
-            catalog.column_name(&catalog.columns(table)[usize::from(place)]),
-        )),
+        (Some(place), _) => Expression::Column(Ident(catalog.column_name(&catalog.columns(table)[usize::from(place)]))),
         (None, Key::Rowid(alias)) => Expression::Rowid(alias),
         (None, Key::Primary | Key::None) => {
             unreachable!("only tables with a usable rowid have terms without a column")
@@ -381,32 +310,18 @@ fn put_select(catalog: &Catalog, table: &Table, out: &mut TableQuery) -> Result<
     let trailing = out.trailing.iter().map(|term| term.column);
     for (index, column) in visible.chain(trailing).enumerate() {
         let column = expression(catalog, table, column);
-        sql::put(
-            &mut out.sql,
-            format_args!("{}{column}", if index == 0 { "SELECT " } else { ", " }),
-        )?;
+        sql::put(&mut out.sql, format_args!("{}{column}", if index == 0 { "SELECT " } else { ", " }))?;
     }
     Ok(())
 }
 
 fn put_from(catalog: &Catalog, table: &Table, out: &mut TableQuery) -> Result<(), Problem> {
-    sql::put(
-        &mut out.sql,
-        format_args!(" FROM {}", Ident(catalog.table_name(table))),
-    )
+    sql::put(&mut out.sql, format_args!(" FROM {}", Ident(catalog.table_name(table))))
 }
 
-fn put_filters(
-    catalog: &Catalog,
-    table: &Table,
-    filters: &[Filter],
-    out: &mut TableQuery,
-) -> Result<(), Problem> {
+fn put_filters(catalog: &Catalog, table: &Table, filters: &[Filter], out: &mut TableQuery) -> Result<(), Problem> {
     for (index, filter) in filters.iter().enumerate() {
-        sql::put(
-            &mut out.sql,
-            format_args!("{}", if index == 0 { " WHERE " } else { " AND " }),
-        )?;
+        sql::put(&mut out.sql, format_args!("{}", if index == 0 { " WHERE " } else { " AND " }))?;
         let number = filter.bind.map_or(0, |bind| out.bind(bind));
         let column = &catalog.columns(table)[usize::from(filter.column)];
         filter.put_sql(catalog.column_name(column), number, &mut out.sql)?;
@@ -419,42 +334,25 @@ fn put_filters(
 fn put_count(selected: usize, out: &mut TableQuery) -> Result<(), Problem> {
     let rest = &out.sql[selected..];
     let most = COUNT_MAX + 1;
-    sql::put(
-        &mut out.count_sql,
-        format_args!("SELECT count(*) FROM (SELECT 1{rest} LIMIT {most})"),
-    )
+    sql::put(&mut out.count_sql, format_args!("SELECT count(*) FROM (SELECT 1{rest} LIMIT {most})"))
 }
 
-fn put_after(
-    catalog: &Catalog,
-    table: &Table,
-    values: &[Bind],
-    out: &mut TableQuery,
-) -> Result<(), Problem> {
+fn put_after(catalog: &Catalog, table: &Table, values: &[Bind], out: &mut TableQuery) -> Result<(), Problem> {
     let mut last = Parameters::new();
     for &value in values {
         let number = match value {
             Bind::Null => None,
             value => Some(u16::try_from(out.bind(value)).expect("BINDS is small")),
         };
-        last.push(number)
-            .expect("a token has as many values as there are terms");
+        last.push(number).expect("a token has as many values as there are terms");
     }
     let expression = |term: &Term| expression(catalog, table, term.column);
     keyset::put_condition(&out.trailing, &last, expression, &mut out.sql)
 }
 
-fn put_order(
-    catalog: &Catalog,
-    table: &Table,
-    terms: &[Term],
-    out: &mut TableQuery,
-) -> Result<(), Problem> {
+fn put_order(catalog: &Catalog, table: &Table, terms: &[Term], out: &mut TableQuery) -> Result<(), Problem> {
     for (index, term) in terms.iter().enumerate() {
-        sql::put(
-            &mut out.sql,
-            format_args!("{}", if index == 0 { " ORDER BY " } else { ", " }),
-        )?;
+        sql::put(&mut out.sql, format_args!("{}", if index == 0 { " ORDER BY " } else { ", " }))?;
         term.put_order(expression(catalog, table, term.column), &mut out.sql)?;
     }
     Ok(())
@@ -462,12 +360,8 @@ fn put_order(
 
 fn put_offset(out: &mut TableQuery) -> Result<(), Problem> {
     if out.position > OFFSET_MAX {
-        return Err(Problem::malformed(format_args!(
-            "after= goes past row {OFFSET_MAX} of rows without a key"
-        ))
-        .hint(format_args!(
-            "filter the rows, so that fewer are left to page through"
-        )));
+        return Err(Problem::malformed(format_args!("after= goes past row {OFFSET_MAX} of rows without a key"))
+            .hint(format_args!("filter the rows, so that fewer are left to page through")));
     }
     let offset = i64::try_from(out.position).expect("just bounded");
     let number = out.bind(Bind::Integer(offset));

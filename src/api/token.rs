@@ -4,10 +4,10 @@
 //! term of the order. It is not signed: all that a forged one can do is to ask for another page.
 
 use super::problem::Problem;
-use super::sink::{Full, Sink};
 use super::span::Span;
 use super::value::{self, Bind, Scratch, Value};
 use super::{TOKEN_BYTES, TRAILING};
+use crate::memory::sink::{Full, Sink};
 
 const VERSION: u8 = 1;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -32,9 +32,7 @@ pub enum EncodeError {
 
 /// Mixes bytes into a fingerprint (FNV-1a): enough to notice a token of another order, no defence.
 pub fn fingerprint(seed: u32, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(seed, |hash, &byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    bytes.iter().fold(seed, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// What a fingerprint begins with.
@@ -45,29 +43,21 @@ pub const FINGERPRINT_SEED: u32 = 0x811c_9dc5;
 /// # Errors
 /// [`EncodeError`]; after `Full` the sink may hold a part.
 pub fn encode<'v>(
-    fingerprint: u32,
-    position: u64,
-    values: impl Iterator<Item = Value<'v>>,
-    sink: &mut impl Sink,
+    fingerprint: u32, position: u64, values: impl Iterator<Item = Value<'v>>, sink: &mut impl Sink,
 ) -> Result<(), EncodeError> {
     let mut raw: heapless::Vec<u8, TOKEN_BYTES> = heapless::Vec::new();
     let head = "the head is far shorter than a token";
     raw.push(VERSION).expect(head);
-    raw.extend_from_slice(&fingerprint.to_le_bytes())
-        .expect(head);
+    raw.extend_from_slice(&fingerprint.to_le_bytes()).expect(head);
     raw.extend_from_slice(&position.to_le_bytes()).expect(head);
     for (place, value) in values.enumerate() {
         put_value(value, &mut raw).map_err(|Full| EncodeError::TooLong(place))?;
     }
     for group in raw.chunks(3) {
-        let bits = group
-            .iter()
-            .fold(0, |bits, &byte| bits << 8 | usize::from(byte))
-            << (8 * (3 - group.len()));
+        let bits = group.iter().fold(0, |bits, &byte| bits << 8 | usize::from(byte)) << (8 * (3 - group.len()));
         let letter = |shift: usize| ALPHABET[bits >> shift & 63];
         let letters = [letter(18), letter(12), letter(6), letter(0)];
-        sink.put(&letters[..=group.len()])
-            .map_err(|Full| EncodeError::Full)?;
+        sink.put(&letters[..=group.len()]).map_err(|Full| EncodeError::Full)?;
     }
     Ok(())
 }
@@ -96,12 +86,7 @@ fn put_value(value: Value, raw: &mut heapless::Vec<u8, TOKEN_BYTES>) -> Result<(
 ///
 /// # Errors
 /// A 400 for a token that we did not make, or made for another table or order, or with another number of values.
-pub fn decode(
-    text: &[u8],
-    fingerprint: u32,
-    terms: usize,
-    scratch: &mut Scratch,
-) -> Result<Token, Problem> {
+pub fn decode(text: &[u8], fingerprint: u32, terms: usize, scratch: &mut Scratch) -> Result<Token, Problem> {
     let foreign = || Problem::stale_token("after= is not a page token of this server");
     let start = scratch.len();
     if text.len() > TOKEN_BYTES.div_ceil(3) * 4 {
@@ -114,16 +99,12 @@ pub fn decode(
     }
     let seen = u32::from_le_bytes(reader.bytes().ok_or_else(foreign)?);
     if seen != fingerprint {
-        return Err(Problem::stale_token(
-            "after= was made for another table or another order",
-        ));
+        return Err(Problem::stale_token("after= was made for another table or another order"));
     }
     let position = u64::from_le_bytes(reader.bytes().ok_or_else(foreign)?);
     let mut values = heapless::Vec::new();
     for _ in 0..terms {
-        values
-            .push(reader.value().ok_or_else(foreign)?)
-            .map_err(|_| foreign())?;
+        values.push(reader.value().ok_or_else(foreign)?).map_err(|_| foreign())?;
     }
     if reader.at != scratch.len() {
         return Err(foreign());
@@ -180,10 +161,7 @@ impl Reader<'_> {
         Some(match self.bytes()? {
             [0] => Bind::Null,
             [1] => Bind::Integer(i64::from_le_bytes(self.bytes()?)),
-            [2] => Bind::Real(
-                Some(f64::from_bits(u64::from_le_bytes(self.bytes()?)))
-                    .filter(|real| !real.is_nan())?,
-            ),
+            [2] => Bind::Real(Some(f64::from_bits(u64::from_le_bytes(self.bytes()?))).filter(|real| !real.is_nan())?),
             [3] => Bind::Text(self.span()?),
             [4] => Bind::Blob(self.span()?),
             _ => return None,
@@ -226,8 +204,7 @@ mod tests {
         for count in 0..=VALUES.len() {
             let mut scratch = Scratch::new();
             scratch.extend_from_slice(b"before").expect("fits");
-            let token =
-                decode(&encoded(&VALUES[..count]), 7, count, &mut scratch).expect("our own");
+            let token = decode(&encoded(&VALUES[..count]), 7, count, &mut scratch).expect("our own");
             assert_eq!(token.position, 100);
             for (bind, value) in token.values.iter().zip(VALUES) {
                 assert_eq!(bind.value(&scratch), value);
@@ -238,8 +215,7 @@ mod tests {
 
     #[test]
     fn a_token_of_another_order_is_refused() {
-        let problem = decode(&encoded(&VALUES), 8, VALUES.len(), &mut Scratch::new())
-            .expect_err("another order");
+        let problem = decode(&encoded(&VALUES), 8, VALUES.len(), &mut Scratch::new()).expect_err("another order");
         assert_eq!((problem.status, problem.slug), (400, "bad-page-token"));
         assert!(problem.detail.contains("another order"));
     }
@@ -248,19 +224,13 @@ mod tests {
     fn no_text_makes_decoding_fail_otherwise_than_with_a_400() {
         let good = encoded(&VALUES);
         for cut in 0..good.len() {
-            assert!(
-                decode(&good[..cut], 7, VALUES.len(), &mut Scratch::new()).is_err(),
-                "cut at {cut}"
-            );
+            assert!(decode(&good[..cut], 7, VALUES.len(), &mut Scratch::new()).is_err(), "cut at {cut}");
         }
         for text in [&b"!!!!"[..], b"A", b"AQ==", b"", &[b'A'; 5000]] {
             assert!(decode(text, 7, 0, &mut Scratch::new()).is_err());
         }
         for terms in [0, VALUES.len() - 1, VALUES.len() + 1] {
-            assert!(
-                decode(&good, 7, terms, &mut Scratch::new()).is_err(),
-                "{terms} terms"
-            );
+            assert!(decode(&good, 7, terms, &mut Scratch::new()).is_err(), "{terms} terms");
         }
         let mut nan = encoded(&[Value::Real(f64::NAN)]);
         assert!(decode(&nan, 7, 1, &mut Scratch::new()).is_err());
@@ -272,19 +242,10 @@ mod tests {
     fn a_value_that_is_too_long_is_named_by_its_place() {
         let long = [b'x'; TOKEN_BYTES];
         let values = [Value::Null, Value::Text(&long)];
-        assert_eq!(
-            encode(7, 0, values.into_iter(), &mut Text::new()),
-            Err(EncodeError::TooLong(1))
-        );
+        assert_eq!(encode(7, 0, values.into_iter(), &mut Text::new()), Err(EncodeError::TooLong(1)));
         let huge = std::vec![0; 70_000];
-        assert_eq!(
-            encode(7, 0, [Value::Blob(&huge)].into_iter(), &mut Text::new()),
-            Err(EncodeError::TooLong(0))
-        );
+        assert_eq!(encode(7, 0, [Value::Blob(&huge)].into_iter(), &mut Text::new()), Err(EncodeError::TooLong(0)));
         let mut small: heapless::Vec<u8, 8> = heapless::Vec::new();
-        assert_eq!(
-            encode(7, 0, VALUES.into_iter(), &mut small),
-            Err(EncodeError::Full)
-        );
+        assert_eq!(encode(7, 0, VALUES.into_iter(), &mut small), Err(EncodeError::Full));
     }
 }

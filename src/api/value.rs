@@ -68,12 +68,7 @@ impl Bind {
     ///
     /// # Errors
     /// A 400 when the scratch is full.
-    pub fn compared(
-        text: &[u8],
-        affinity: Affinity,
-        in_view: bool,
-        scratch: &mut Scratch,
-    ) -> Result<Bind, Problem> {
+    pub fn compared(text: &[u8], affinity: Affinity, in_view: bool, scratch: &mut Scratch) -> Result<Bind, Problem> {
         match number(text) {
             Some(number) if numbers_bind_as_numbers(affinity, in_view) => Ok(number.bind()),
             _ => Bind::text(text, scratch),
@@ -95,9 +90,7 @@ pub fn numbers_bind_as_numbers(affinity: Affinity, in_view: bool) -> bool {
 /// # Errors
 /// A 400 when it is full.
 pub fn keep(bytes: &[u8], scratch: &mut Scratch) -> Result<(), Problem> {
-    scratch
-        .extend_from_slice(bytes)
-        .map_err(|_| Problem::too_large("bytes of all values together", SCRATCH_BYTES))
+    scratch.extend_from_slice(bytes).map_err(|_| Problem::too_large("bytes of all values together", SCRATCH_BYTES))
 }
 
 /// A number as SQL would read it.
@@ -122,10 +115,7 @@ impl Number {
 /// bits is a real, as in SQLite. `None` for anything else, also for spaces, hex, `inf` and `nan`.
 pub fn number(text: &[u8]) -> Option<Number> {
     let digits = |from: &[u8]| from.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut rest = text
-        .strip_prefix(b"-")
-        .or(text.strip_prefix(b"+"))
-        .unwrap_or(text);
+    let mut rest = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
     let whole = digits(rest);
     rest = &rest[whole..];
     let mut fraction = 0;
@@ -138,10 +128,7 @@ pub fn number(text: &[u8]) -> Option<Number> {
         return None;
     }
     if let Some(after) = rest.strip_prefix(b"e").or(rest.strip_prefix(b"E")) {
-        let after = after
-            .strip_prefix(b"-")
-            .or(after.strip_prefix(b"+"))
-            .unwrap_or(after);
+        let after = after.strip_prefix(b"-").or(after.strip_prefix(b"+")).unwrap_or(after);
         let exponent = digits(after);
         rest = &after[exponent..];
         if exponent == 0 {
@@ -170,10 +157,7 @@ mod tests {
             ("+5", Some(Number::Integer(5))),
             ("9223372036854775807", Some(Number::Integer(i64::MAX))),
             ("-9223372036854775808", Some(Number::Integer(i64::MIN))),
-            (
-                "9223372036854775808",
-                Some(Number::Real(9_223_372_036_854_775_808.0)),
-            ),
+            ("9223372036854775808", Some(Number::Real(9_223_372_036_854_775_808.0))),
             ("5.", Some(Number::Real(5.0))),
             (".5", Some(Number::Real(0.5))),
             ("1e2", Some(Number::Real(100.0))),
@@ -202,9 +186,7 @@ mod tests {
     #[test]
     fn only_columns_that_would_not_convert_get_numbers() {
         let mut scratch = Scratch::new();
-        let mut bind = |affinity, in_view| {
-            Bind::compared(b"1e2", affinity, in_view, &mut scratch).expect("fits")
-        };
+        let mut bind = |affinity, in_view| Bind::compared(b"1e2", affinity, in_view, &mut scratch).expect("fits");
         assert_eq!(bind(Affinity::Blob, false), Bind::Real(100.0));
         assert_eq!(bind(Affinity::Integer, true), Bind::Real(100.0));
         assert!(matches!(bind(Affinity::Integer, false), Bind::Text(_)));
@@ -215,9 +197,6 @@ mod tests {
     fn a_full_scratch_is_a_400() {
         let mut scratch = Scratch::new();
         assert!(Bind::text(&[b'x'; SCRATCH_BYTES], &mut scratch).is_ok());
-        assert_eq!(
-            Bind::text(b"y", &mut scratch).map_err(|problem| problem.status),
-            Err(400)
-        );
+        assert_eq!(Bind::text(b"y", &mut scratch).map_err(|problem| problem.status), Err(400));
     }
 }

@@ -3,9 +3,7 @@
 use super::*;
 
 fn words(line: &str) -> Vec<String> {
-    line.split_whitespace()
-        .map(|word| word.replace('~', " "))
-        .collect()
+    line.split_whitespace().map(|word| word.replace('~', " ")).collect()
 }
 
 fn parsed(line: &str) -> Command {
@@ -26,28 +24,16 @@ fn at(text: &str) -> Address {
 #[test]
 fn a_database_alone_is_served_at_the_default_address() {
     let options = served("data.db");
-    let expected = Options {
-        database: Some(PathBuf::from("data.db")),
-        ..Options::default()
-    };
+    let expected = Options { database: Some(PathBuf::from("data.db")), ..Options::default() };
     assert_eq!(options, expected);
 }
 
 #[test]
 fn addresses_may_be_repeated_and_written_in_every_style() {
-    let options =
-        served("-l8080 --listen=:8081 -l [::1]:82 --ops unix:/run/ops data.db -l 127.0.0.1:8080");
-    assert_eq!(
-        options.listen,
-        [at("8080"), at(":8081"), at("[::1]:82")],
-        "the same twice is one"
-    );
+    let options = served("-l8080 --listen=:8081 -l [::1]:82 --ops unix:/run/ops data.db -l 127.0.0.1:8080");
+    assert_eq!(options.listen, [at("8080"), at(":8081"), at("[::1]:82")], "the same twice is one");
     assert_eq!(options.ops, Some(at("unix:/run/ops")));
-    assert_eq!(
-        served("-l 0 -l 0 x.db").listen.len(),
-        2,
-        "port 0 is another one each time"
-    );
+    assert_eq!(served("-l 0 -l 0 x.db").listen.len(), 2, "port 0 is another one each time");
 }
 
 #[test]
@@ -55,22 +41,12 @@ fn the_optional_values_may_stand_apart() {
     assert_eq!(served("--demo").demo, Some(Demo::Temporary));
     for line in ["--demo dir", "--demo=dir", "dir --demo", "--demo -l 80 dir"] {
         let options = served(line);
-        assert_eq!(
-            options.demo,
-            Some(Demo::Kept(PathBuf::from("dir"))),
-            "{line}"
-        );
+        assert_eq!(options.demo, Some(Demo::Kept(PathBuf::from("dir"))), "{line}");
         assert_eq!(options.database, None, "{line}");
     }
     assert_eq!(parsed("--ready"), Command::Ready { url: None });
     for line in ["--ready pi:80", "--ready=pi:80"] {
-        assert_eq!(
-            parsed(line),
-            Command::Ready {
-                url: Some("pi:80".into())
-            },
-            "{line}"
-        );
+        assert_eq!(parsed(line), Command::Ready { url: Some("pi:80".into()) }, "{line}");
     }
 }
 
@@ -86,119 +62,36 @@ fn each_mode_is_recognised() {
     };
     assert_eq!((path.as_str(), options.immutable), ("/tables", true));
     assert_eq!(options.database, Some(PathBuf::from("my data.db")));
-    assert_eq!(
-        served("-- -odd.db").database,
-        Some(PathBuf::from("-odd.db"))
-    );
+    assert_eq!(served("-- -odd.db").database, Some(PathBuf::from("-odd.db")));
 }
 
 #[test]
 fn a_wrong_line_is_answered_with_one_line_that_ends_with_something_to_type() {
     let cases = [
         ("", "no database", "flagstone data.db"),
-        (
-            "--lisen 80 x.db",
-            "unknown option --lisen; did you mean --listen?",
-            "flagstone --listen 127.0.0.1:8080 data.db",
-        ),
-        (
-            "--immutabel x.db",
-            "did you mean --immutable?",
-            "flagstone --immutable data.db",
-        ),
+        ("--lisen 80 x.db", "unknown option --lisen; did you mean --listen?", "flagstone --listen 127.0.0.1:8080 data.db"),
+        ("--immutabel x.db", "did you mean --immutable?", "flagstone --immutable data.db"),
         ("--port 80", "did you mean --listen?", "flagstone --listen"),
-        (
-            "-p 80",
-            "unknown option -p; did you mean --listen?",
-            "flagstone --listen",
-        ),
+        ("-p 80", "unknown option -p; did you mean --listen?", "flagstone --listen"),
         ("-x", "unknown option -x", "flagstone --help"),
-        (
-            "--frobnicate",
-            "unknown option --frobnicate",
-            "flagstone --help",
-        ),
+        ("--frobnicate", "unknown option --frobnicate", "flagstone --help"),
         ("-c x.toml data.db", "unknown option -c", "flagstone --help"),
-        (
-            "--safe data.db",
-            "unknown option --safe",
-            "flagstone --help",
-        ),
-        (
-            "--check data.db",
-            "unknown option --check",
-            "flagstone --help",
-        ),
-        (
-            "--listen",
-            "--listen needs an ADDR",
-            "flagstone --listen 127.0.0.1:8080 data.db",
-        ),
-        (
-            "x.db -l",
-            "--listen needs an ADDR",
-            "flagstone --listen 127.0.0.1:8080 data.db",
-        ),
-        (
-            "--get",
-            "--get needs a PATH",
-            "flagstone --get /tables data.db",
-        ),
-        (
-            "-l 70000 x.db",
-            "port 70000 is out of range 1-65535 (0 = any free port)",
-            "flagstone --listen 127.0.0.1:8080 data.db",
-        ),
-        (
-            "--ops pi:81 x.db",
-            "--ops pi:81: \"pi\" is a host name; use an IP literal",
-            "flagstone --ops 127.0.0.1:81 data.db",
-        ),
-        (
-            "--ops 1 --ops 2 x.db",
-            "--ops is given twice",
-            "flagstone --help",
-        ),
-        (
-            "--ops 8080 -l 8080 x.db",
-            "the same address",
-            "flagstone --ops 127.0.0.1:8081 data.db",
-        ),
-        (
-            "--immutable=yes x.db",
-            "--immutable takes no value",
-            "flagstone --help",
-        ),
-        (
-            "a.db b.db",
-            "one database at a time; b.db is one word too many",
-            "flagstone --help",
-        ),
-        (
-            "--demo d x.db",
-            "--demo takes one folder; x.db",
-            "flagstone --help",
-        ),
-        (
-            "--get tables x.db",
-            "begins with a slash",
-            "flagstone --get /tables x.db",
-        ),
-        (
-            "--get /a -l 80 my~x.db",
-            "listens nowhere",
-            "flagstone --get /a 'my x.db'",
-        ),
-        (
-            "--get /a --ready",
-            "--get and --ready do not go together",
-            "flagstone --help",
-        ),
-        (
-            "--budget x.db",
-            "--budget takes no database",
-            "flagstone --help",
-        ),
+        ("--safe data.db", "unknown option --safe", "flagstone --help"),
+        ("--check data.db", "unknown option --check", "flagstone --help"),
+        ("--listen", "--listen needs an ADDR", "flagstone --listen 127.0.0.1:8080 data.db"),
+        ("x.db -l", "--listen needs an ADDR", "flagstone --listen 127.0.0.1:8080 data.db"),
+        ("--get", "--get needs a PATH", "flagstone --get /tables data.db"),
+        ("-l 70000 x.db", "port 70000 is out of range 1-65535 (0 = any free port)", "flagstone --listen 127.0.0.1:8080 data.db"),
+        ("--ops pi:81 x.db", "--ops pi:81: \"pi\" is a host name; use an IP literal", "flagstone --ops 127.0.0.1:81 data.db"),
+        ("--ops 1 --ops 2 x.db", "--ops is given twice", "flagstone --help"),
+        ("--ops 8080 -l 8080 x.db", "the same address", "flagstone --ops 127.0.0.1:8081 data.db"),
+        ("--immutable=yes x.db", "--immutable takes no value", "flagstone --help"),
+        ("a.db b.db", "one database at a time; b.db is one word too many", "flagstone --help"),
+        ("--demo d x.db", "--demo takes one folder; x.db", "flagstone --help"),
+        ("--get tables x.db", "begins with a slash", "flagstone --get /tables x.db"),
+        ("--get /a -l 80 my~x.db", "listens nowhere", "flagstone --get /a 'my x.db'"),
+        ("--get /a --ready", "--get and --ready do not go together", "flagstone --help"),
+        ("--budget x.db", "--budget takes no database", "flagstone --help"),
         ("--ready a b", "--ready takes one URL", "flagstone --help"),
     ];
     for (line, essential, typed) in cases {
@@ -223,15 +116,7 @@ fn the_help_fits_a_screen_and_names_every_option() {
     let examples = HELP.find("Examples").expect("examples");
     assert!(examples < HELP.find("Options").expect("options"));
     // What does not exist yet is not shown.
-    for later in [
-        "--safe",
-        "--fallback",
-        "--check",
-        "--dump",
-        "--no-sandbox",
-        "--example",
-        "-c,",
-    ] {
+    for later in ["--safe", "--fallback", "--check", "--dump", "--no-sandbox", "--example", "-c,"] {
         assert!(!HELP.contains(later), "{later}");
     }
 }
@@ -249,9 +134,7 @@ fn every_option_named_for_suggestions_exists() {
 fn a_name_that_is_no_utf8_is_a_database_but_no_address() {
     use std::os::unix::ffi::OsStringExt;
     let odd = OsString::from_vec(b"d\xff.db".to_vec());
-    let Ok(Command::Serve(options)) = parse([odd.clone()]) else {
-        panic!("not served")
-    };
+    let Ok(Command::Serve(options)) = parse([odd.clone()]) else { panic!("not served") };
     assert_eq!(options.database, Some(PathBuf::from(&odd)));
     let error = parse(["-l".into(), odd]).expect_err("no address");
     assert!(error.message.contains("is not UTF-8"), "{error}");

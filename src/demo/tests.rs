@@ -20,9 +20,7 @@ fn open(path: &Path) -> Connection {
 }
 
 fn number(connection: &Connection, sql: &str) -> i64 {
-    connection
-        .query_row(sql, [], |row| row.get(0))
-        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    connection.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
 /// Each row of a query, its columns as SQL literals.
@@ -30,12 +28,7 @@ fn rows(connection: &Connection, sql: &str) -> Vec<String> {
     let mut statement = connection.prepare(sql).expect("prepared");
     let columns = statement.column_count();
     let row = |row: &rusqlite::Row<'_>| {
-        (0..columns)
-            .map(|i| {
-                row.get::<_, rusqlite::types::Value>(i)
-                    .map(|value| format!("{value:?} "))
-            })
-            .collect()
+        (0..columns).map(|i| row.get::<_, rusqlite::types::Value>(i).map(|value| format!("{value:?} "))).collect()
     };
     let rows: Result<Vec<String>, _> = statement.query_map([], row).expect("queried").collect();
     rows.expect("read")
@@ -45,12 +38,7 @@ fn dump(path: &Path) -> Vec<String> {
     let connection = open(path);
     ["sqlite_schema", "sensors", "readings", "events"]
         .iter()
-        .flat_map(|table| {
-            rows(
-                &connection,
-                &format!("SELECT * FROM {table} ORDER BY rowid"),
-            )
-        })
+        .flat_map(|table| rows(&connection, &format!("SELECT * FROM {table} ORDER BY rowid")))
         .collect()
 }
 
@@ -59,28 +47,15 @@ fn the_file_is_about_a_megabyte_and_stands_alone() {
     let folder = folder();
     let path = build_at(folder.path(), NOW).expect("built");
     let facts = inspect::database(&path, false).expect("a database");
-    assert!(
-        (700_000..1_500_000).contains(&facts.size),
-        "{} bytes",
-        facts.size
-    );
+    assert!((700_000..1_500_000).contains(&facts.size), "{} bytes", facts.size);
     assert_eq!(facts.journal_mode, JournalMode::Wal);
     assert_eq!((facts.wal, facts.shm, facts.journal), (None, None, None));
-    let names: Vec<_> = fs::read_dir(folder.path())
-        .expect("listed")
-        .map(|entry| entry.expect("read").file_name())
-        .collect();
+    let names: Vec<_> = fs::read_dir(folder.path()).expect("listed").map(|entry| entry.expect("read").file_name()).collect();
     assert_eq!(names, ["demo.db"], "nothing else is left");
     let connection = open(&path);
-    assert_eq!(
-        rows(&connection, "PRAGMA integrity_check"),
-        ["Text(\"ok\") "]
-    );
+    assert_eq!(rows(&connection, "PRAGMA integrity_check"), ["Text(\"ok\") "]);
     assert!(rows(&connection, "PRAGMA foreign_key_check").is_empty());
-    assert!(
-        number(&connection, "SELECT count(*) FROM sqlite_stat1") >= 3,
-        "the planner knows the sizes"
-    );
+    assert!(number(&connection, "SELECT count(*) FROM sqlite_stat1") >= 3, "the planner knows the sizes");
 }
 
 #[test]
@@ -99,68 +74,35 @@ fn the_sensors_are_as_imperfect_as_promised() {
     let folder = folder();
     let connection = open(&build_at(folder.path(), NOW).expect("built"));
     let ask = |sql: &str| number(&connection, sql);
-    let minutes_between = "CAST(round((julianday(at) - julianday(lag(at) OVER (PARTITION BY sensor ORDER BY at))) * 1440) AS INTEGER)";
+    let minutes_between =
+        "CAST(round((julianday(at) - julianday(lag(at) OVER (PARTITION BY sensor ORDER BY at))) * 1440) AS INTEGER)";
     assert_eq!(ask("SELECT count(*) FROM sensors"), 8);
     assert_eq!(ask("SELECT count(DISTINCT sensor) FROM readings"), 8);
-    let gaps = format!(
-        "SELECT count(*) FROM (SELECT sensor, {minutes_between} AS gap FROM readings) WHERE gap > 400 AND sensor = 3"
-    );
+    let gaps =
+        format!("SELECT count(*) FROM (SELECT sensor, {minutes_between} AS gap FROM readings) WHERE gap > 400 AND sensor = 3");
     assert_eq!(ask(&gaps), 1, "one sensor has a gap");
     let others = gaps.replace("sensor = 3", "sensor <> 3");
     assert_eq!(ask(&others), 0, "only one");
-    assert_eq!(
-        ask("SELECT count(*) FROM readings WHERE sensor = 5 AND value = 65535"),
-        1,
-        "one has an outlier"
-    );
+    assert_eq!(ask("SELECT count(*) FROM readings WHERE sensor = 5 AND value = 65535"), 1, "one has an outlier");
     let stale = "SELECT group_concat(id) = '6' FROM latest WHERE at < '2026-02-28T11:00:00Z'";
     assert_eq!(ask(stale), 1, "one is stale since two days");
-    assert!(
-        ask("SELECT count(*) FROM readings WHERE value IS NULL") > 5,
-        "some have no value"
-    );
+    assert!(ask("SELECT count(*) FROM readings WHERE value IS NULL") > 5, "some have no value");
     for name in ["Wohnzimmer – Süd", "冷蔵庫", "Dachböden"] {
-        assert_eq!(
-            ask(&format!(
-                "SELECT count(*) FROM sensors WHERE name = '{name}'"
-            )),
-            1,
-            "{name}"
-        );
+        assert_eq!(ask(&format!("SELECT count(*) FROM sensors WHERE name = '{name}'")), 1, "{name}");
     }
     let shape = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]Z";
-    assert_eq!(
-        ask(&format!(
-            "SELECT count(*) FROM readings WHERE NOT at GLOB '{shape}'"
-        )),
-        0
-    );
-    assert_eq!(
-        ask("SELECT max(at) = '2026-03-02T10:20:00Z' FROM readings"),
-        1,
-        "the newest is of this minute"
-    );
-    assert_eq!(
-        ask("SELECT min(at) = '2026-02-23T10:20:00Z' FROM readings"),
-        1,
-        "the oldest of seven days ago"
-    );
+    assert_eq!(ask(&format!("SELECT count(*) FROM readings WHERE NOT at GLOB '{shape}'")), 0);
+    assert_eq!(ask("SELECT max(at) = '2026-03-02T10:20:00Z' FROM readings"), 1, "the newest is of this minute");
+    assert_eq!(ask("SELECT min(at) = '2026-02-23T10:20:00Z' FROM readings"), 1, "the oldest of seven days ago");
 }
 
 #[test]
 fn the_values_are_plausible() {
     let folder = folder();
     let connection = open(&build_at(folder.path(), NOW).expect("built"));
-    for (sensor, low, high) in [
-        (1, 20, 24),
-        (2, 4, 11),
-        (3, 12, 30),
-        (4, 65, 73),
-        (5, 430, 1300),
-        (6, 31, 46),
-        (7, 8, 21),
-        (8, 180, 2600),
-    ] {
+    for (sensor, low, high) in
+        [(1, 20, 24), (2, 4, 11), (3, 12, 30), (4, 65, 73), (5, 430, 1300), (6, 31, 46), (7, 8, 21), (8, 180, 2600)]
+    {
         let sql = format!(
             "SELECT min(value) >= {low} AND max(value) <= {high} AND max(value) - min(value) > ({high} - {low}) / 3.0
              FROM readings WHERE sensor = {sensor} AND value < 65535"
@@ -175,17 +117,9 @@ fn the_calendar_has_every_kind_of_event() {
     let connection = open(&build_at(folder.path(), NOW).expect("built"));
     let ask = |sql: &str| number(&connection, sql);
     assert!(ask("SELECT count(*) FROM events WHERE all_day") >= 3);
-    assert_eq!(
-        ask("SELECT count(*) FROM events WHERE all_day AND NOT starts_at LIKE '%T00:00:00Z'"),
-        0
-    );
+    assert_eq!(ask("SELECT count(*) FROM events WHERE all_day AND NOT starts_at LIKE '%T00:00:00Z'"), 0);
     for frequency in ["DAILY", "WEEKLY", "MONTHLY", "YEARLY"] {
-        assert!(
-            ask(&format!(
-                "SELECT count(*) FROM events WHERE rrule LIKE 'FREQ={frequency}%'"
-            )) > 0,
-            "{frequency}"
-        );
+        assert!(ask(&format!("SELECT count(*) FROM events WHERE rrule LIKE 'FREQ={frequency}%'")) > 0, "{frequency}");
     }
     let overlapping = "SELECT count(*) FROM events AS a JOIN events AS b ON a.id < b.id
         AND a.starts_at < b.ends_at AND b.starts_at < a.ends_at
@@ -200,50 +134,22 @@ fn every_view_answers() {
     let connection = open(&build(folder.path()).expect("built"));
     let ask = |sql: &str| number(&connection, sql);
     assert_eq!(ask("SELECT count(*) FROM latest"), 8);
-    assert_eq!(
-        ask("SELECT count(*) FROM latest WHERE at IS NULL OR alarm IS NULL"),
-        0
-    );
+    assert_eq!(ask("SELECT count(*) FROM latest WHERE at IS NULL OR alarm IS NULL"), 0);
     assert!(ask("SELECT count(*) FROM hourly") > 8 * 100);
-    assert_eq!(
-        ask("SELECT count(*) FROM hourly WHERE lowest > average OR highest < average"),
-        0
-    );
+    assert_eq!(ask("SELECT count(*) FROM hourly WHERE lowest > average OR highest < average"), 0);
     assert!(ask("SELECT count(*) FROM today") >= 5);
-    assert_eq!(
-        ask("SELECT count(*) FROM today WHERE title = 'School break'"),
-        1,
-        "what spans days is there"
-    );
-    assert_eq!(
-        ask("SELECT count(*) FROM today WHERE title = 'Boiler service'"),
-        0,
-        "tomorrow is not"
-    );
-    assert_eq!(
-        ask("SELECT count(*) FROM today WHERE title = '晩ごはん'"),
-        1,
-        "what recurs is there"
-    );
-    assert_eq!(
-        ask(
-            "SELECT count(*) FROM today WHERE substr(starts_at, 1, 10) <> date('now') AND rrule IS NOT NULL"
-        ),
-        0
-    );
+    assert_eq!(ask("SELECT count(*) FROM today WHERE title = 'School break'"), 1, "what spans days is there");
+    assert_eq!(ask("SELECT count(*) FROM today WHERE title = 'Boiler service'"), 0, "tomorrow is not");
+    assert_eq!(ask("SELECT count(*) FROM today WHERE title = '晩ごはん'"), 1, "what recurs is there");
+    assert_eq!(ask("SELECT count(*) FROM today WHERE substr(starts_at, 1, 10) <> date('now') AND rrule IS NOT NULL"), 0);
 }
 
 #[test]
 fn what_recurs_is_there_on_its_days_alone() {
     let folder = folder();
     let connection = open(&build_at(folder.path(), NOW).expect("built"));
-    let view: String = connection
-        .query_row(
-            "SELECT sql FROM sqlite_schema WHERE name = 'today'",
-            [],
-            |row| row.get(0),
-        )
-        .expect("the view");
+    let view: String =
+        connection.query_row("SELECT sql FROM sqlite_schema WHERE name = 'today'", [], |row| row.get(0)).expect("the view");
     let query = view.split_once(" AS\n").expect("a query").1;
     // From Monday the 2nd to Sunday the 8th of March 2026.
     for (title, days) in [
@@ -259,10 +165,7 @@ fn what_recurs_is_there_on_its_days_alone() {
     ] {
         let there = |day: &u32| {
             let query = query.replace("'now'", &format!("'2026-03-0{day} 12:00:00'"));
-            number(
-                &connection,
-                &format!("SELECT count(*) FROM ({query}) WHERE title = '{title}'"),
-            ) == 1
+            number(&connection, &format!("SELECT count(*) FROM ({query}) WHERE title = '{title}'")) == 1
         };
         let found: Vec<String> = (2..=8).filter(there).map(|day| day.to_string()).collect();
         assert_eq!(found.join(" "), days, "{title}");
@@ -274,14 +177,8 @@ fn the_latest_readings_are_found_without_a_scan() {
     let folder = folder();
     let connection = open(&build_at(folder.path(), NOW).expect("built"));
     let plan = rows(&connection, "EXPLAIN QUERY PLAN SELECT * FROM latest").join("\n");
-    assert!(
-        plan.contains("USING COVERING INDEX readings_by_sensor (sensor=?)"),
-        "{plan}"
-    );
-    assert!(
-        !plan.contains("SCAN r") && !plan.contains("TEMP B-TREE"),
-        "{plan}"
-    );
+    assert!(plan.contains("USING COVERING INDEX readings_by_sensor (sensor=?)"), "{plan}");
+    assert!(!plan.contains("SCAN r") && !plan.contains("TEMP B-TREE"), "{plan}");
 }
 
 #[test]
@@ -294,23 +191,12 @@ fn an_example_is_reused_and_anything_else_left_alone() {
     let refused = || {
         let error = build_at(folder.path(), NOW).expect_err("refused");
         assert_eq!(error.exit, 66);
-        assert!(
-            error.message.contains("left alone")
-                && error.message.contains("try: flagstone --demo "),
-            "{error}"
-        );
+        assert!(error.message.contains("left alone") && error.message.contains("try: flagstone --demo "), "{error}");
     };
     fs::remove_file(&path).expect("removed");
-    Connection::open(&path)
-        .expect("opened")
-        .execute_batch("CREATE TABLE mine(a)")
-        .expect("made");
+    Connection::open(&path).expect("opened").execute_batch("CREATE TABLE mine(a)").expect("made");
     refused();
-    assert_eq!(
-        number(&open(&path), "SELECT count(*) FROM mine"),
-        0,
-        "it is still there"
-    );
+    assert_eq!(number(&open(&path), "SELECT count(*) FROM mine"), 0, "it is still there");
     for bytes in ["", "my notes"] {
         fs::write(&path, bytes).expect("written");
         refused();
@@ -330,10 +216,7 @@ fn a_folder_is_made_but_not_its_parents() {
     let file = folder.path().join("file.db");
     fs::write(&file, "x").expect("written");
     let error = build_at(&file, NOW).expect_err("refused");
-    assert!(
-        error.message.contains("takes the folder") && error.message.contains("try: flagstone "),
-        "{error}"
-    );
+    assert!(error.message.contains("takes the folder") && error.message.contains("try: flagstone "), "{error}");
 }
 
 #[test]
@@ -342,17 +225,11 @@ fn a_temporary_folder_is_private_and_goes_with_its_owner() {
     let demo = DemoDir::create_in(parent.path()).expect("created");
     let other = DemoDir::create_in(parent.path()).expect("created");
     assert_ne!(demo.path(), other.path());
-    assert_eq!(
-        fs::metadata(demo.path()).expect("there").mode() & 0o777,
-        0o700
-    );
+    assert_eq!(fs::metadata(demo.path()).expect("there").mode() & 0o777, 0o700);
     let path = build_at(demo.path(), NOW).expect("built");
     assert!(path.starts_with(parent.path()));
     drop((demo, other));
     assert_eq!(fs::read_dir(parent.path()).expect("listed").count(), 0);
     let error = DemoDir::create_in(&parent.path().join("gone")).expect_err("refused");
-    assert!(
-        error.message.contains("TMPDIR=/var/tmp flagstone --demo"),
-        "{error}"
-    );
+    assert!(error.message.contains("TMPDIR=/var/tmp flagstone --demo"), "{error}");
 }

@@ -40,9 +40,7 @@ impl Media {
         }
         match range.strip_suffix(b"*") {
             Some(kind) if kind.ends_with(b"/") => {
-                let same = name
-                    .get(..kind.len())
-                    .is_some_and(|head| head.eq_ignore_ascii_case(kind));
+                let same = name.get(..kind.len()).is_some_and(|head| head.eq_ignore_ascii_case(kind));
                 2 * u8::from(same)
             }
             _ => 0,
@@ -71,10 +69,7 @@ pub fn choose<'a>(offered: &[Media], accept: impl Iterator<Item = &'a [u8]>) -> 
             let known = &mut weights[media as usize];
             let closeness = media.closeness(range);
             if closeness > known.closeness {
-                *known = Weight {
-                    closeness,
-                    thousandths,
-                };
+                *known = Weight { closeness, thousandths };
             } else if closeness == known.closeness && closeness > 0 {
                 known.thousandths = known.thousandths.max(thousandths);
             }
@@ -148,10 +143,7 @@ mod tests {
             (&["text/*"], Some(Csv)),
             (&["text/*;q=0.5, application/json;q=0.4"], Some(Csv)),
             (&["text/csv;q=0.5", "text/html;q=0.6"], Some(Html)),
-            (
-                &["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
-                Some(Html),
-            ),
+            (&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"], Some(Html)),
             (&["text/html;q=0.1, */*;q=0.2"], Some(Json)),
             (&["*/*, application/json;q=0"], Some(Csv)),
             (&["*/*;q=0"], None),
@@ -159,19 +151,13 @@ mod tests {
             (&["text/csv;q=0"], None),
             (&["text/csv;q=0.000, text/html ; Q = 0.001"], Some(Html)),
             (&["application/json; charset=utf-8"], Some(Json)),
-            (
-                &["text/html;level=\"a,b;q=0\", application/json;q=0.9"],
-                Some(Html),
-            ),
+            (&["text/html;level=\"a,b;q=0\", application/json;q=0.9"], Some(Html)),
             (&["text/csv;q=2"], Some(Json)),
             (&["text/csv;q=1.001, text/html"], Some(Html)),
             (&["gibberish"], Some(Json)),
             (&["application/jsonx"], None),
             (&["app*/*"], None),
-            (
-                &["text/csv;q=0.3, text/csv;q=0.9, text/html;q=0.5"],
-                Some(Csv),
-            ),
+            (&["text/csv;q=0.3, text/csv;q=0.9, text/html;q=0.5"], Some(Csv)),
         ] {
             assert_eq!(best(all, lines), expected, "{lines:?}");
         }
@@ -187,14 +173,7 @@ mod tests {
 
     #[test]
     fn weights_have_at_most_three_decimals() {
-        for (value, expected) in [
-            ("1", 1000),
-            ("0", 0),
-            ("0.", 0),
-            ("0.5", 500),
-            ("0.123", 123),
-            ("1.000", 1000),
-        ] {
+        for (value, expected) in [("1", 1000), ("0", 0), ("0.", 0), ("0.5", 500), ("0.123", 123), ("1.000", 1000)] {
             assert_eq!(thousandths(value.as_bytes()), Some(expected), "{value}");
         }
         for value in ["", "2", ".5", "0.1234", "1.001", "0.x", "-1", "0,5"] {

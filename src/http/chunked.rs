@@ -58,9 +58,7 @@ impl Extension {
         Some(match (self, byte) {
             (Self::Quoted, b'"') => Self::Unquoted,
             (Self::Quoted, b'\\') => Self::Escape,
-            (Self::Quoted | Self::Escape, _) if byte == b'\t' || !byte.is_ascii_control() => {
-                Self::Quoted
-            }
+            (Self::Quoted | Self::Escape, _) if byte == b'\t' || !byte.is_ascii_control() => Self::Quoted,
             (Self::Quoted | Self::Escape, _) => return None,
             (Self::Begin, b' ' | b'\t') => Self::Begin,
             (Self::Begin | Self::Name, _) if token => Self::Name,
@@ -70,9 +68,7 @@ impl Extension {
             (Self::Equals, b'"') => Self::Quoted,
             (Self::Equals | Self::Value, _) if token => Self::Value,
             (Self::Gap | Self::Value | Self::Unquoted, b' ' | b'\t') => Self::Gap,
-            (Self::Gap | Self::Name | Self::NameGap | Self::Value | Self::Unquoted, b';') => {
-                Self::Begin
-            }
+            (Self::Gap | Self::Name | Self::NameGap | Self::Value | Self::Unquoted, b';') => Self::Begin,
             _ => return None,
         })
     }
@@ -99,14 +95,7 @@ pub(super) struct Chunked {
 impl Chunked {
     /// A body that begins at `start`.
     pub(super) const fn new(start: usize) -> Self {
-        Self {
-            state: State::Size(0),
-            size: 0,
-            extension_bytes: 0,
-            start,
-            end: start,
-            at: start,
-        }
+        Self { state: State::Size(0), size: 0, extension_bytes: 0, start, end: start, at: start }
     }
 
     /// The decoded bytes' range.
@@ -251,11 +240,7 @@ mod tests {
         let mut bytes = text.as_bytes().to_vec();
         let mut chunked = Chunked::new(0);
         for len in 0..bytes.len() {
-            assert_eq!(
-                chunked.advance(&mut bytes[..len], 10),
-                Ok(false),
-                "{len} of {text:?}"
-            );
+            assert_eq!(chunked.advance(&mut bytes[..len], 10), Ok(false), "{len} of {text:?}");
         }
         chunked.advance(&mut bytes, 10)
     }
@@ -264,10 +249,7 @@ mod tests {
     fn extensions_are_bounded_over_the_whole_body() {
         let half = format!(";{}", "e".repeat(EXTENSION_BYTES / 2 - 1));
         assert_eq!(last(&format!("1{half}\r\nx\r\n0{half}\r\n\r\n")), Ok(true));
-        assert_eq!(
-            last(&format!("1{half}\r\nx\r\n0{half}e")),
-            Err(Reject::ChunkExtensionsTooLong)
-        );
+        assert_eq!(last(&format!("1{half}\r\nx\r\n0{half}e")), Err(Reject::ChunkExtensionsTooLong));
     }
 
     #[test]
@@ -275,16 +257,10 @@ mod tests {
         let filled = "x".repeat(TRAILER_BYTES - "t: \r\n\r\n".len());
         assert_eq!(last(&format!("0\r\nt: {filled}\r\n\r\n")), Ok(true));
         let longer = format!("t: x{filled}\r\n\r\n");
-        assert_eq!(
-            last(&format!("0\r\n{}", &longer[..TRAILER_BYTES])),
-            Err(Reject::TrailersTooLarge)
-        );
+        assert_eq!(last(&format!("0\r\n{}", &longer[..TRAILER_BYTES])), Err(Reject::TrailersTooLarge));
         let many = "t: x\r\n".repeat(TRAILER_FIELDS);
         assert_eq!(last(&format!("0\r\n{many}\r\n")), Ok(true));
-        assert_eq!(
-            last(&format!("0\r\n{many}t: x\r\n")),
-            Err(Reject::TrailersTooLarge)
-        );
+        assert_eq!(last(&format!("0\r\n{many}t: x\r\n")), Err(Reject::TrailersTooLarge));
     }
 
     #[test]
@@ -297,11 +273,7 @@ mod tests {
 
     #[test]
     fn compacting_lets_a_small_buffer_hold_many_small_chunks() {
-        let text = [
-            "00000001;e\r\nx\r\n".repeat(10).as_str(),
-            "0\r\nT: u\r\n\r\nGET",
-        ]
-        .concat();
+        let text = ["00000001;e\r\nx\r\n".repeat(10).as_str(), "0\r\nT: u\r\n\r\nGET"].concat();
         let mut chunked = Chunked::new(0);
         let mut buf = Vec::new();
         let mut largest = 0;
@@ -316,9 +288,6 @@ mod tests {
         assert_eq!(chunked.body(), (0, 10));
         assert_eq!(&buf[..10], b"xxxxxxxxxx");
         assert_eq!(&buf[chunked.consumed()..], b"GET");
-        assert!(
-            largest <= 10 + "T: u\r\n\r\n".len(),
-            "framing took up room: {largest}"
-        );
+        assert!(largest <= 10 + "T: u\r\n\r\n".len(), "framing took up room: {largest}");
     }
 }

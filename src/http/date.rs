@@ -34,16 +34,11 @@ pub fn format(unix: u64) -> [u8; DATE_BYTES] {
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + EPOCH_DAYS;
     let (era, day_of_era) = (shifted / ERA_DAYS, shifted % ERA_DAYS);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     (400 * era + year_of_era + u64::from(month <= 2), month, day)
 }
 
@@ -74,10 +69,7 @@ impl Default for DateCache {
 impl DateCache {
     /// A cache that has formatted nothing yet.
     pub const fn new() -> Self {
-        Self {
-            second: None,
-            text: [0; DATE_BYTES],
-        }
+        Self { second: None, text: [0; DATE_BYTES] }
     }
 
     /// The text for `unix` seconds, formatted anew only when the second is another.

@@ -51,10 +51,7 @@ impl Tagger {
     pub fn finish(&self) -> EntityTag {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'"'; TAG_BYTES];
-        for (digits, byte) in text[1..]
-            .chunks_exact_mut(2)
-            .zip(self.0.finish128().as_bytes())
-        {
+        for (digits, byte) in text[1..].chunks_exact_mut(2).zip(self.0.finish128().as_bytes()) {
             digits[0] = DIGITS[usize::from(byte >> 4)];
             digits[1] = DIGITS[usize::from(byte & 15)];
         }
@@ -65,9 +62,7 @@ impl Tagger {
 /// Whether the client has what `tag` names, so that the answer to GET or HEAD is 304. `values` are all `If-None-Match`
 /// lines. The comparison is weak: `W/` is ignored. What is malformed matches nothing, and the client gets a full answer.
 pub fn if_none_match<'a>(tag: &EntityTag, values: impl Iterator<Item = &'a [u8]>) -> bool {
-    values
-        .map(trimmed)
-        .any(|value| value == b"*" || list_holds(value, &tag.0[1..TAG_BYTES - 1]))
+    values.map(trimmed).any(|value| value == b"*" || list_holds(value, &tag.0[1..TAG_BYTES - 1]))
 }
 
 /// Whether one of the tags in `list` is `opaque`. A backslash escapes nothing in a tag (RFC 9110 §8.8.3).
@@ -110,15 +105,8 @@ mod tests {
     fn a_tag_is_32_hex_digits_in_quotes() {
         let text = *tag(&[b"hello"]).as_bytes();
         assert_eq!((text[0], text[33]), (b'"', b'"'));
-        assert!(
-            text[1..33]
-                .iter()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
-        );
-        assert_eq!(
-            &text, br#""6e61e198650eace18487a21ee20837bb""#,
-            "SipHash-1-3-128, so tags outlive an upgrade"
-        );
+        assert!(text[1..33].iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)));
+        assert_eq!(&text, br#""6e61e198650eace18487a21ee20837bb""#, "SipHash-1-3-128, so tags outlive an upgrade");
     }
 
     #[test]
@@ -145,17 +133,7 @@ mod tests {
 
     #[test]
     fn the_tag_is_found_weak_or_strong_in_any_list_and_any_line() {
-        for line in [
-            "{}",
-            "W/{}",
-            "*",
-            " * ",
-            r#""a","b" , {}"#,
-            r#"{},"a""#,
-            r#""x,y", {}"#,
-            ",,{}",
-            r#""a\", {}"#,
-        ] {
+        for line in ["{}", "W/{}", "*", " * ", r#""a","b" , {}"#, r#"{},"a""#, r#""x,y", {}"#, ",,{}", r#""a\", {}"#] {
             let line = line.replace("{}", HIT);
             assert!(matches(&[&line]), "{line}");
             assert!(matches(&["\"other\"", &line]), "{line}");
@@ -168,17 +146,7 @@ mod tests {
         let open = HIT.trim_end_matches('"');
         let bare = HIT.trim_matches('"');
         let inside = format!("\"x, {HIT}");
-        for line in [
-            "",
-            "\"a\"",
-            bare,
-            open,
-            "w/\"a\"",
-            "\"*\"",
-            "* ,",
-            &inside,
-            "garbage, *",
-        ] {
+        for line in ["", "\"a\"", bare, open, "w/\"a\"", "\"*\"", "* ,", &inside, "garbage, *"] {
             assert!(!matches(&[line]), "{line}");
         }
         assert!(!matches(&[&format!("w/{HIT}")]), "W is case-sensitive");

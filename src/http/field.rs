@@ -29,30 +29,20 @@ impl Fields {
         self.0.clear();
         let mut parsed = [httparse::EMPTY_HEADER; FIELDS];
         for header in parse(&buf[start..end], &mut parsed)? {
-            let field = Field {
-                name: span(buf, header.name.as_bytes()),
-                value: span(buf, header.value),
-            };
+            let field = Field { name: span(buf, header.name.as_bytes()), value: span(buf, header.value) };
             self.0.push(field).map_err(|_| Reject::TooManyFields)?;
         }
         Ok(())
     }
 
     /// The values of all fields called `name` (in lower case), in order, without white space at their ends.
-    pub(super) fn values<'a>(
-        &self,
-        buf: &'a [u8],
-        name: &str,
-    ) -> impl Iterator<Item = &'a [u8]> + Clone {
+    pub(super) fn values<'a>(&self, buf: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> + Clone {
         self.spans(buf, name).map(move |span| span.of(buf))
     }
 
     /// Where those values stand.
     pub(super) fn spans(&self, buf: &[u8], name: &str) -> impl Iterator<Item = Span> + Clone {
-        self.0
-            .iter()
-            .filter(move |field| field.name.of(buf).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|field| field.value)
+        self.0.iter().filter(move |field| field.name.of(buf).eq_ignore_ascii_case(name.as_bytes())).map(|field| field.value)
     }
 }
 
@@ -61,10 +51,7 @@ pub(super) fn check<const N: usize>(section: &[u8]) -> Result<(), Reject> {
     parse(section, &mut [httparse::EMPTY_HEADER; N]).map(|_| ())
 }
 
-fn parse<'b, 'h>(
-    section: &'b [u8],
-    parsed: &'h mut [httparse::Header<'b>],
-) -> Result<&'h [httparse::Header<'b>], Reject> {
+fn parse<'b, 'h>(section: &'b [u8], parsed: &'h mut [httparse::Header<'b>]) -> Result<&'h [httparse::Header<'b>], Reject> {
     match httparse::parse_headers(section, parsed) {
         Ok(httparse::Status::Complete((length, fields))) if length == section.len() => Ok(fields),
         _ => Err(fault(section)),
@@ -74,10 +61,7 @@ fn parse<'b, 'h>(
 /// Where `part`, a slice of `buf`, stands in it.
 fn span(buf: &[u8], part: &[u8]) -> Span {
     let start = (part.as_ptr() as usize).wrapping_sub(buf.as_ptr() as usize);
-    match (
-        u16::try_from(start),
-        u16::try_from(start.wrapping_add(part.len())),
-    ) {
+    match (u16::try_from(start), u16::try_from(start.wrapping_add(part.len()))) {
         (Ok(start), Ok(end)) if !part.is_empty() => Span { start, end },
         _ => Span::EMPTY,
     }
@@ -97,16 +81,11 @@ fn fault(section: &[u8]) -> Reject {
         let name = line.iter().take_while(|&&byte| is_token_byte(byte)).count();
         match &line[name..] {
             [b':', value @ ..] if name > 0 => {
-                if value
-                    .iter()
-                    .any(|&byte| byte.is_ascii_control() && byte != b'\t')
-                {
+                if value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
                     return Reject::FieldValue;
                 }
             }
-            [b' ' | b'\t', rest @ ..]
-                if rest.iter().find(|&&byte| byte != b' ' && byte != b'\t') == Some(&b':') =>
-            {
+            [b' ' | b'\t', rest @ ..] if rest.iter().find(|&&byte| byte != b' ' && byte != b'\t') == Some(&b':') => {
                 return Reject::SpaceBeforeColon;
             }
             _ => return Reject::FieldName,
@@ -145,15 +124,7 @@ mod tests {
     fn every_control_character_but_tab_is_refused_in_values_and_all_in_names() {
         for byte in 0..=255_u8 {
             for pad in [0, 1, 7, 8, 15, 16, 31, 40] {
-                let section = |before: &[u8]| {
-                    [
-                        before,
-                        "p".repeat(pad).as_bytes(),
-                        &[byte],
-                        "q".repeat(pad).as_bytes(),
-                    ]
-                    .concat()
-                };
+                let section = |before: &[u8]| [before, "p".repeat(pad).as_bytes(), &[byte], "q".repeat(pad).as_bytes()].concat();
                 let value = read(&[section(b"a: "), b"\r\n\r\n".to_vec()].concat());
                 let allowed = byte == b'\t' || (!byte.is_ascii_control());
                 if byte != b'\r' && byte != b'\n' {
@@ -182,12 +153,7 @@ mod tests {
             (b"a: b\0\r\n\r\n", Reject::FieldValue),
             (b"a: b\r\n\r\n ", Reject::ObsFold),
         ] {
-            assert_eq!(
-                read(section).err(),
-                Some(reason),
-                "{:?}",
-                section.escape_ascii().to_string()
-            );
+            assert_eq!(read(section).err(), Some(reason), "{:?}", section.escape_ascii().to_string());
         }
     }
 }

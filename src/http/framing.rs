@@ -14,12 +14,7 @@ pub(super) enum Framing {
 
 impl Framing {
     /// RFC 9112 §6.3, without any of its leniencies: a doubt is a 400, since another parser on the way may have resolved it otherwise.
-    pub(super) fn read(
-        fields: &Fields,
-        buf: &[u8],
-        minor: u8,
-        body_bytes: usize,
-    ) -> Result<Self, Reject> {
+    pub(super) fn read(fields: &Fields, buf: &[u8], minor: u8, body_bytes: usize) -> Result<Self, Reject> {
         let mut lengths = fields.values(buf, "content-length");
         let length = lengths.next();
         if fields.values(buf, "transfer-encoding").next().is_some() {
@@ -67,16 +62,8 @@ fn check_encoding<'a>(values: impl Iterator<Item = &'a [u8]> + Clone) -> Result<
     }
     let mut unknown_before = false;
     let mut ends_chunked = false;
-    for coding in values
-        .flat_map(|value| value.split(|&byte| byte == b','))
-        .map(trimmed)
-    {
-        let name = trimmed(
-            coding
-                .split(|&byte| byte == b';')
-                .next()
-                .unwrap_or_default(),
-        );
+    for coding in values.flat_map(|value| value.split(|&byte| byte == b',')).map(trimmed) {
+        let name = trimmed(coding.split(|&byte| byte == b';').next().unwrap_or_default());
         if ends_chunked || !is_token(name) {
             return Err(Reject::EncodingMalformed);
         }
@@ -87,11 +74,7 @@ fn check_encoding<'a>(values: impl Iterator<Item = &'a [u8]> + Clone) -> Result<
         unknown_before |= !ends_chunked;
     }
     let unknown = unknown_before && ends_chunked;
-    Err(if unknown {
-        Reject::UnknownEncoding
-    } else {
-        Reject::EncodingMalformed
-    })
+    Err(if unknown { Reject::UnknownEncoding } else { Reject::EncodingMalformed })
 }
 
 /// Whether the client waits for a 100 before it sends the body. HTTP/1.0 clients do not (RFC 9110 §10.1.1).
@@ -110,9 +93,7 @@ pub(super) fn expects_continue(fields: &Fields, buf: &[u8], minor: u8) -> Result
 pub(super) fn keeps_alive(fields: &Fields, buf: &[u8], minor: u8) -> bool {
     let mut asked = minor > 0;
     // Tokens have no quotes here: an open one must not hide a `close` behind it.
-    let elements = fields
-        .values(buf, "connection")
-        .flat_map(|value| value.split(|&byte| byte == b','));
+    let elements = fields.values(buf, "connection").flat_map(|value| value.split(|&byte| byte == b','));
     for token in elements.map(trimmed) {
         if token.eq_ignore_ascii_case(b"close") {
             return false;
@@ -134,53 +115,20 @@ mod tests {
     }
 
     fn framing(section: &str, minor: u8) -> Result<Framing, Reject> {
-        with(section, |fields, buf| {
-            Framing::read(fields, buf, minor, 1000)
-        })
+        with(section, |fields, buf| Framing::read(fields, buf, minor, 1000))
     }
 
     #[test]
     fn a_length_is_one_plain_number() {
         assert_eq!(framing("", 1), Ok(Framing::Length(0)));
-        assert_eq!(
-            framing("Content-Length: 1000\r\n", 1),
-            Ok(Framing::Length(1000))
-        );
-        assert_eq!(
-            framing("Content-Length: 0005 \r\n", 1),
-            Ok(Framing::Length(5))
-        );
-        assert_eq!(
-            framing("Content-Length: 1001\r\n", 1),
-            Err(Reject::BodyTooLarge)
-        );
-        assert_eq!(
-            framing("Content-Length: 18446744073709551615\r\n", 1),
-            Err(Reject::BodyTooLarge)
-        );
-        for bad in [
-            "",
-            "+5",
-            "-5",
-            "5 5",
-            "5,5",
-            "5, 5",
-            "0x5",
-            "5.0",
-            "\"5\"",
-            "18446744073709551616",
-            "\u{665}",
-        ] {
-            assert_eq!(
-                framing(&format!("Content-Length: {bad}\r\n"), 1),
-                Err(Reject::LengthMalformed),
-                "{bad}"
-            );
+        assert_eq!(framing("Content-Length: 1000\r\n", 1), Ok(Framing::Length(1000)));
+        assert_eq!(framing("Content-Length: 0005 \r\n", 1), Ok(Framing::Length(5)));
+        assert_eq!(framing("Content-Length: 1001\r\n", 1), Err(Reject::BodyTooLarge));
+        assert_eq!(framing("Content-Length: 18446744073709551615\r\n", 1), Err(Reject::BodyTooLarge));
+        for bad in ["", "+5", "-5", "5 5", "5,5", "5, 5", "0x5", "5.0", "\"5\"", "18446744073709551616", "\u{665}"] {
+            assert_eq!(framing(&format!("Content-Length: {bad}\r\n"), 1), Err(Reject::LengthMalformed), "{bad}");
         }
-        assert_eq!(
-            framing("Content-Length: 5\r\nCONTENT-LENGTH: 5\r\n", 1),
-            Err(Reject::LengthRepeated)
-        );
+        assert_eq!(framing("Content-Length: 5\r\nCONTENT-LENGTH: 5\r\n", 1), Err(Reject::LengthRepeated));
     }
 
     #[test]
@@ -209,12 +157,7 @@ mod tests {
         ] {
             assert_eq!(encoding(bad), Err(Reject::EncodingMalformed), "{bad}");
         }
-        let two = |a, b| {
-            framing(
-                &format!("Transfer-Encoding: {a}\r\nTransfer-Encoding: {b}\r\n"),
-                1,
-            )
-        };
+        let two = |a, b| framing(&format!("Transfer-Encoding: {a}\r\nTransfer-Encoding: {b}\r\n"), 1);
         assert_eq!(two("chunked", "chunked"), Err(Reject::EncodingMalformed));
         assert_eq!(two("chunked", "identity"), Err(Reject::EncodingMalformed));
         assert_eq!(two("gzip", "chunked"), Err(Reject::UnknownEncoding));
@@ -224,10 +167,7 @@ mod tests {
     fn both_lengths_and_encodings_on_1_0_are_refused() {
         let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n";
         assert_eq!(framing(both, 1), Err(Reject::LengthAndEncoding));
-        assert_eq!(
-            framing("Transfer-Encoding: chunked\r\n", 0),
-            Err(Reject::EncodingVersion)
-        );
+        assert_eq!(framing("Transfer-Encoding: chunked\r\n", 0), Err(Reject::EncodingVersion));
     }
 
     #[test]
@@ -243,25 +183,17 @@ mod tests {
             ("Connection: keep-alive, close\r\n", 1, false),
             ("Connection: closed\r\n", 1, true),
         ] {
-            assert_eq!(
-                with(section, |fields, buf| keeps_alive(fields, buf, minor)),
-                expected,
-                "{section}"
-            );
+            assert_eq!(with(section, |fields, buf| keeps_alive(fields, buf, minor)), expected, "{section}");
         }
     }
 
     #[test]
     fn only_100_continue_can_be_expected() {
-        let expects =
-            |section, minor| with(section, |fields, buf| expects_continue(fields, buf, minor));
+        let expects = |section, minor| with(section, |fields, buf| expects_continue(fields, buf, minor));
         assert_eq!(expects("", 1), Ok(false));
         assert_eq!(expects("Expect: 100-Continue\r\n", 1), Ok(true));
         assert_eq!(expects("Expect: 100-continue\r\n", 0), Ok(false));
         assert_eq!(expects("Expect: 200-ok\r\n", 1), Err(Reject::Expectation));
-        assert_eq!(
-            expects("Expect: 100-continue\r\nExpect: x\r\n", 1),
-            Err(Reject::Expectation)
-        );
+        assert_eq!(expects("Expect: 100-continue\r\nExpect: x\r\n", 1), Err(Reject::Expectation));
     }
 }

@@ -37,13 +37,7 @@ impl Request {
         }
     }
 
-    pub(super) fn set_line(
-        &mut self,
-        buf: &[u8],
-        method: Method,
-        target: Span,
-        minor: u8,
-    ) -> Result<(), Reject> {
+    pub(super) fn set_line(&mut self, buf: &[u8], method: Method, target: Span, minor: u8) -> Result<(), Reject> {
         self.method = method;
         self.minor = minor;
         self.target = Target::read(buf, target, method)?;
@@ -51,12 +45,7 @@ impl Request {
     }
 
     /// Reads the field lines in `buf[start..end]` and judges `Host` and `Connection`.
-    pub(super) fn set_fields(
-        &mut self,
-        buf: &[u8],
-        start: usize,
-        end: usize,
-    ) -> Result<(), Reject> {
+    pub(super) fn set_fields(&mut self, buf: &[u8], start: usize, end: usize) -> Result<(), Reject> {
         self.fields.read(buf, start, end)?;
         let host = self.read_host(buf)?;
         self.authority = self.target.authority.or(host);
@@ -68,18 +57,12 @@ impl Request {
     fn read_host(&self, buf: &[u8]) -> Result<Option<Authority>, Reject> {
         let mut spans = self.fields.spans(buf, "host");
         let Some(span) = spans.next() else {
-            return if self.minor == 0 {
-                Ok(None)
-            } else {
-                Err(Reject::HostMissing)
-            };
+            return if self.minor == 0 { Ok(None) } else { Err(Reject::HostMissing) };
         };
         if spans.next().is_some() {
             return Err(Reject::HostRepeated);
         }
-        Authority::read(buf, span)
-            .map(Some)
-            .ok_or(Reject::HostMalformed)
+        Authority::read(buf, span).map(Some).ok_or(Reject::HostMalformed)
     }
 
     pub(super) fn all_fields(&self) -> &Fields {

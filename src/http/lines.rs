@@ -23,21 +23,13 @@ pub(super) struct Bounds {
 
 impl Lines {
     pub(super) const fn new(at: usize) -> Self {
-        Self {
-            at,
-            line: at,
-            count: 0,
-        }
+        Self { at, line: at, count: 0 }
     }
 
     /// Scans what has arrived. The offset behind the empty line, or `None` while that has not come.
     pub(super) fn scan(&mut self, buf: &[u8], bounds: &Bounds) -> Result<Option<usize>, Reject> {
         let seen = &buf[..buf.len().min(bounds.end)];
-        let starved = if seen.len() == bounds.end {
-            Err(bounds.too_large)
-        } else {
-            Ok(None)
-        };
+        let starved = if seen.len() == bounds.end { Err(bounds.too_large) } else { Ok(None) };
         loop {
             let Some(found) = find_line_end(&seen[self.at..]) else {
                 self.at = seen.len();
@@ -77,11 +69,7 @@ impl Lines {
 fn find_line_end(bytes: &[u8]) -> Option<usize> {
     let ends = |byte: &u8| matches!(byte, b'\r' | b'\n');
     let (blocks, _) = bytes.as_chunks::<16>();
-    let clear = blocks
-        .iter()
-        .take_while(|block| !block.iter().fold(false, |hit, byte| hit | ends(byte)))
-        .count()
-        * 16;
+    let clear = blocks.iter().take_while(|block| !block.iter().fold(false, |hit, byte| hit | ends(byte))).count() * 16;
     bytes[clear..].iter().position(ends).map(|at| clear + at)
 }
 
@@ -90,12 +78,7 @@ mod tests {
     use super::*;
 
     fn scan(bytes: &[u8], end: usize) -> Result<Option<usize>, Reject> {
-        let bounds = Bounds {
-            end,
-            too_large: Reject::HeadTooLarge,
-            lines: 2,
-            too_many: Reject::TooManyFields,
-        };
+        let bounds = Bounds { end, too_large: Reject::HeadTooLarge, lines: 2, too_many: Reject::TooManyFields };
         let whole = Lines::new(0).scan(bytes, &bounds);
         let mut lines = Lines::new(0);
         let mut last = Ok(None);

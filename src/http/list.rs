@@ -3,23 +3,7 @@
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
 pub(super) const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
 }
 
 /// Whether `word` is a token: not empty, token bytes only.
@@ -41,11 +25,7 @@ pub(super) const fn trimmed(value: &[u8]) -> &[u8] {
 
 /// The parts of `value` between `separator`s that stand outside quoted strings; each trimmed, empty ones left out.
 pub(super) fn parts(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    Parts {
-        rest: value,
-        separator,
-    }
-    .filter(|part| !part.is_empty())
+    Parts { rest: value, separator }.filter(|part| !part.is_empty())
 }
 
 struct Parts<'a> {
@@ -86,9 +66,7 @@ mod tests {
     use super::*;
 
     fn split(value: &str) -> Vec<&str> {
-        parts(value.as_bytes(), b',')
-            .map(|part| std::str::from_utf8(part).unwrap())
-            .collect()
+        parts(value.as_bytes(), b',').map(|part| std::str::from_utf8(part).unwrap()).collect()
     }
 
     #[test]

@@ -60,15 +60,8 @@ impl Method {
 mod tests {
     use super::*;
 
-    const ALL: [Method; 7] = [
-        Method::Get,
-        Method::Head,
-        Method::Post,
-        Method::Put,
-        Method::Patch,
-        Method::Delete,
-        Method::Options,
-    ];
+    const ALL: [Method; 7] =
+        [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Options];
 
     #[test]
     fn every_name_leads_back_to_its_method_and_none_is_longer_than_the_longest() {

@@ -55,15 +55,10 @@ const fn hex_value(digit: u8) -> Option<u8> {
 
 /// The raw pairs of `a=b&c=d`, in order. The first `=` separates; without one the value is empty; `&&` holds no pair.
 pub fn pairs(raw: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-    raw.split(|&byte| byte == b'&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let end = pair
-                .iter()
-                .position(|&byte| byte == b'=')
-                .unwrap_or(pair.len());
-            (&pair[..end], pair.get(end + 1..).unwrap_or_default())
-        })
+    raw.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let end = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+        (&pair[..end], pair.get(end + 1..).unwrap_or_default())
+    })
 }
 
 /// Writes `bytes` so that they stand for themselves in any part of a URI and in a `Link` field: all but RFC 3986's
@@ -90,57 +85,31 @@ mod tests {
     #[test]
     fn escapes_are_decoded_and_plus_is_a_space_in_forms_only() {
         let mut out = [0; 16];
-        assert_eq!(
-            decode_segment(b"a%2Fb+%e4%00", &mut out),
-            Ok(&b"a/b+\xe4\0"[..])
-        );
+        assert_eq!(decode_segment(b"a%2Fb+%e4%00", &mut out), Ok(&b"a/b+\xe4\0"[..]));
         assert_eq!(decode_form(b"a+b%2B%20", &mut out), Ok(&b"a b+ "[..]));
         assert_eq!(decode_form(b"", &mut []), Ok(&b""[..]));
-        assert_eq!(
-            decode_segment(b"%2525", &mut out),
-            Ok(&b"%25"[..]),
-            "decoded once, not twice"
-        );
+        assert_eq!(decode_segment(b"%2525", &mut out), Ok(&b"%25"[..]), "decoded once, not twice");
     }
 
     #[test]
     fn a_bad_escape_is_told_with_its_place() {
         let mut out = [0; 16];
-        for (raw, at) in [
-            ("%", 0),
-            ("a%", 1),
-            ("ab%2", 2),
-            ("%2g", 0),
-            ("%g2", 0),
-            ("%%41", 0),
-            ("%41%", 3),
-            ("%+1", 0),
-        ] {
-            assert_eq!(
-                decode_segment(raw.as_bytes(), &mut out),
-                Err(DecodeError::Invalid(at)),
-                "{raw}"
-            );
+        for (raw, at) in [("%", 0), ("a%", 1), ("ab%2", 2), ("%2g", 0), ("%g2", 0), ("%%41", 0), ("%41%", 3), ("%+1", 0)] {
+            assert_eq!(decode_segment(raw.as_bytes(), &mut out), Err(DecodeError::Invalid(at)), "{raw}");
         }
     }
 
     #[test]
     fn full_is_told_on_the_first_byte_too_many() {
         assert_eq!(decode_segment(b"%41b", &mut [0; 2]), Ok(&b"Ab"[..]));
-        assert_eq!(
-            decode_segment(b"%41bc", &mut [0; 2]),
-            Err(DecodeError::Full)
-        );
+        assert_eq!(decode_segment(b"%41bc", &mut [0; 2]), Err(DecodeError::Full));
     }
 
     #[test]
     fn pairs_split_at_the_first_equals_sign() {
         let split = |raw: &'static str| pairs(raw.as_bytes()).collect::<Vec<_>>();
         assert_eq!(split("a=b&c=d=e"), [(&b"a"[..], &b"b"[..]), (b"c", b"d=e")]);
-        assert_eq!(
-            split("a&=b&&c="),
-            [(&b"a"[..], &b""[..]), (b"", b"b"), (b"c", b"")]
-        );
+        assert_eq!(split("a&=b&&c="), [(&b"a"[..], &b""[..]), (b"", b"b"), (b"c", b"")]);
         assert!(split("").is_empty());
     }
 

@@ -14,23 +14,15 @@ pub fn count_exact<'a>(values: impl Iterator<Item = &'a [u8]>) -> bool {
 
 /// The value in `name [ BWS "=" BWS value ]`, empty when there is none; `None` for another name.
 fn value_of<'a>(preference: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let end = preference
-        .iter()
-        .position(|&byte| byte == b'=')
-        .unwrap_or(preference.len());
+    let end = preference.iter().position(|&byte| byte == b'=').unwrap_or(preference.len());
     let (key, value) = preference.split_at(end);
     let value = value.strip_prefix(b"=").unwrap_or(value);
-    trimmed(key)
-        .eq_ignore_ascii_case(name)
-        .then(|| trimmed(value))
+    trimmed(key).eq_ignore_ascii_case(name).then(|| trimmed(value))
 }
 
 /// Whether `value`, a token or a quoted string with its escapes, is `word`.
 fn is_word(value: &[u8], word: &[u8]) -> bool {
-    let Some(inside) = value
-        .strip_prefix(b"\"")
-        .and_then(|rest| rest.strip_suffix(b"\""))
-    else {
+    let Some(inside) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
         return value.eq_ignore_ascii_case(word);
     };
     let mut escaped = false;

@@ -214,20 +214,9 @@ mod tests {
     #[test]
     fn slugs_are_distinct_and_details_go_into_json_as_they_are() {
         for (i, one) in Reject::ALL.iter().enumerate() {
-            assert!(matches!(
-                one.status(),
-                400 | 413 | 414 | 417 | 431 | 501 | 505
-            ));
-            assert!(
-                one.slug()
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b == b'-')
-            );
-            assert!(
-                one.detail()
-                    .bytes()
-                    .all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\')
-            );
+            assert!(matches!(one.status(), 400 | 413 | 414 | 417 | 431 | 501 | 505));
+            assert!(one.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+            assert!(one.detail().bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\'));
             assert!(one.detail().len() <= 120, "a problem stays under 512 bytes");
             for other in &Reject::ALL[i + 1..] {
                 assert_ne!(one.slug(), other.slug());

@@ -77,20 +77,9 @@ pub struct Reader {
 impl Reader {
     /// A reader at the start of a request. Panics, when compiled or at start-up, on limits that cannot be represented.
     pub const fn new(limits: Limits) -> Self {
-        assert!(
-            limits.head_bytes <= HEAD_BYTES_MAX,
-            "a head's offsets are kept in two bytes"
-        );
-        assert!(
-            limits.body_bytes <= usize::MAX / 2,
-            "head and body together have a length"
-        );
-        Self {
-            limits,
-            stage: Stage::Line(RequestLine::new()),
-            at: 0,
-            request: Request::new(),
-        }
+        assert!(limits.head_bytes <= HEAD_BYTES_MAX, "a head's offsets are kept in two bytes");
+        assert!(limits.body_bytes <= usize::MAX / 2, "head and body together have a length");
+        Self { limits, stage: Stage::Line(RequestLine::new()), at: 0, request: Request::new() }
     }
 
     /// Forgets the request, for the next one whose first byte is at the start of the buffer.
@@ -111,10 +100,7 @@ impl Reader {
 
     /// The request; valid from [`Step::Ready`] to [`reset`](Self::reset).
     pub fn request(&self) -> &Request {
-        debug_assert!(
-            matches!(self.stage, Stage::Done),
-            "no request has been read"
-        );
+        debug_assert!(matches!(self.stage, Stage::Done), "no request has been read");
         &self.request
     }
 
@@ -134,18 +120,10 @@ impl Reader {
                 Stage::Line(line) => {
                     if !read_line(line, &mut self.at, buf, &self.limits)? {
                         let untouched = line.is_untouched();
-                        return Ok(Step::NeedMore(if untouched {
-                            Phase::FirstByte
-                        } else {
-                            Phase::Head
-                        }));
+                        return Ok(Step::NeedMore(if untouched { Phase::FirstByte } else { Phase::Head }));
                     }
-                    let target = Span {
-                        start: line.target.0,
-                        end: line.target.1,
-                    };
-                    self.request
-                        .set_line(buf, line.method, target, line.minor)?;
+                    let target = Span { start: line.target.0, end: line.target.1 };
+                    self.request.set_line(buf, line.method, target, line.minor)?;
                     self.stage = Stage::Fields(self.at, Lines::new(self.at));
                 }
                 Stage::Fields(start, lines) => {
@@ -203,21 +181,12 @@ impl Reader {
 }
 
 /// Takes what has arrived of the request line. True when it is whole.
-fn read_line(
-    line: &mut RequestLine,
-    at: &mut usize,
-    buf: &[u8],
-    limits: &Limits,
-) -> Result<bool, Reject> {
+fn read_line(line: &mut RequestLine, at: &mut usize, buf: &[u8], limits: &Limits) -> Result<bool, Reject> {
     while let Some(&byte) = buf.get(*at) {
         // The limit leaves room for the offset behind this byte; a head that reaches it here cannot end within it.
         if *at + 1 >= limits.head_bytes {
             let target = line.is_in_target();
-            return Err(if target {
-                Reject::TargetTooLong
-            } else {
-                Reject::HeadTooLarge
-            });
+            return Err(if target { Reject::TargetTooLong } else { Reject::HeadTooLarge });
         }
         let offset = u16::try_from(*at).expect("below head_bytes, so below HEAD_BYTES_MAX");
         let ended = line.take(buf, offset, byte, limits.target_bytes)?;
@@ -233,11 +202,7 @@ fn read_line(
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        head_bytes: 100,
-        target_bytes: 20,
-        body_bytes: 10,
-    };
+    const LIMITS: Limits = Limits { head_bytes: 100, target_bytes: 20, body_bytes: 10 };
 
     /// The step after all of `text`, fed byte by byte; it must also be the step when fed whole.
     fn last_step(text: &str) -> Step {
@@ -247,41 +212,24 @@ mod tests {
         for len in 1..=bytes.len() {
             step = reader.advance(&mut bytes[..len]);
             if let Step::Reject(_) = step {
-                assert_eq!(
-                    len,
-                    bytes.len(),
-                    "refused before the last byte of {text:?}: {step:?}"
-                );
+                assert_eq!(len, bytes.len(), "refused before the last byte of {text:?}: {step:?}");
             }
         }
-        assert_eq!(
-            Reader::new(LIMITS).advance(&mut text.as_bytes().to_vec()),
-            step,
-            "{text:?} whole"
-        );
+        assert_eq!(Reader::new(LIMITS).advance(&mut text.as_bytes().to_vec()), step, "{text:?} whole");
         step
     }
 
     #[test]
     fn each_phase_lasts_as_long_as_its_bytes() {
-        assert_eq!(
-            Reader::new(LIMITS).advance(&mut []),
-            Step::NeedMore(Phase::FirstByte)
-        );
+        assert_eq!(Reader::new(LIMITS).advance(&mut []), Step::NeedMore(Phase::FirstByte));
         for (text, phase) in [
             ("\r", Phase::FirstByte),
             ("\r\n", Phase::FirstByte),
             ("\r\nG", Phase::Head),
             ("G", Phase::Head),
             ("GET / HTTP/1.1\r\nHost: a\r\n\r", Phase::Head),
-            (
-                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n",
-                Phase::Body,
-            ),
-            (
-                "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r",
-                Phase::Body,
-            ),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", Phase::Body),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r", Phase::Body),
         ] {
             assert_eq!(last_step(text), Step::NeedMore(phase), "{text:?}");
         }
@@ -291,10 +239,7 @@ mod tests {
     /// A request whose head is `length` bytes long.
     fn head_of(length: usize) -> String {
         let frame = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
-        format!(
-            "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
-            "x".repeat(length - frame)
-        )
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(length - frame))
     }
 
     #[test]
@@ -302,33 +247,20 @@ mod tests {
         assert_eq!(last_step(&head_of(100)), Step::Ready);
         let refused = Step::Reject(Reject::HeadTooLarge);
         for length in [101, 102, 105] {
-            assert_eq!(
-                last_step(&head_of(length)[..100]),
-                refused,
-                "as soon as it cannot end in time"
-            );
+            assert_eq!(last_step(&head_of(length)[..100]), refused, "as soon as it cannot end in time");
         }
     }
 
     #[test]
     fn a_target_may_fill_its_limit_and_is_refused_at_the_first_byte_beyond() {
         let target = "/".repeat(20);
-        assert_eq!(
-            last_step(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")),
-            Step::Ready
-        );
-        assert_eq!(
-            last_step(&format!("GET {target}/")),
-            Step::Reject(Reject::TargetTooLong)
-        );
+        assert_eq!(last_step(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")), Step::Ready);
+        assert_eq!(last_step(&format!("GET {target}/")), Step::Reject(Reject::TargetTooLong));
     }
 
     #[test]
     fn a_request_line_that_fills_the_head_is_refused_for_what_fills_it() {
-        let limits = Limits {
-            head_bytes: 12,
-            ..LIMITS
-        };
+        let limits = Limits { head_bytes: 12, ..LIMITS };
         let step = |text: &str| Reader::new(limits).advance(&mut text.as_bytes().to_vec());
         assert_eq!(step("GET /5678901"), Step::Reject(Reject::TargetTooLong));
         assert_eq!(step("GET /567 HTT"), Step::Reject(Reject::HeadTooLarge));
@@ -338,47 +270,25 @@ mod tests {
     #[test]
     fn bodies_may_fill_their_limit_and_no_more() {
         let head = "PUT / HTTP/1.1\r\nHost: a\r\n";
-        assert_eq!(
-            last_step(&format!("{head}Content-Length: 10\r\n\r\n0123456789")),
-            Step::Ready
-        );
-        assert_eq!(
-            last_step(&format!("{head}Content-Length: 11\r\n\r\n")),
-            Step::Reject(Reject::BodyTooLarge)
-        );
+        assert_eq!(last_step(&format!("{head}Content-Length: 10\r\n\r\n0123456789")), Step::Ready);
+        assert_eq!(last_step(&format!("{head}Content-Length: 11\r\n\r\n")), Step::Reject(Reject::BodyTooLarge));
         let head = format!("{head}Transfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n");
-        assert_eq!(
-            last_step(&format!("{head}6\r\n012345\r\n0\r\n\r\n")),
-            Step::Ready
-        );
-        assert_eq!(
-            last_step(&format!("{head}7\r\n")),
-            Step::Reject(Reject::BodyTooLarge)
-        );
+        assert_eq!(last_step(&format!("{head}6\r\n012345\r\n0\r\n\r\n")), Step::Ready);
+        assert_eq!(last_step(&format!("{head}7\r\n")), Step::Reject(Reject::BodyTooLarge));
     }
 
     #[test]
     fn sixty_four_fields_pass() {
-        let limits = Limits {
-            head_bytes: 4096,
-            ..LIMITS
-        };
+        let limits = Limits { head_bytes: 4096, ..LIMITS };
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "x: y\r\n".repeat(63));
-        assert_eq!(
-            Reader::new(limits).advance(&mut format!("{text}\r\n").into_bytes()),
-            Step::Ready
-        );
+        assert_eq!(Reader::new(limits).advance(&mut format!("{text}\r\n").into_bytes()), Step::Ready);
         let refused = Step::Reject(Reject::TooManyFields);
-        assert_eq!(
-            Reader::new(limits).advance(&mut format!("{text}x: y\r\n").into_bytes()),
-            refused
-        );
+        assert_eq!(Reader::new(limits).advance(&mut format!("{text}x: y\r\n").into_bytes()), refused);
     }
 
     #[test]
     fn a_hundred_is_asked_for_once_and_only_while_no_body_is_here() {
-        let head =
-            b"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+        let head = b"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
         let mut reader = Reader::new(LIMITS);
         let mut bytes = head.to_vec();
         assert_eq!(reader.advance(&mut bytes), Step::Continue);
@@ -388,51 +298,24 @@ mod tests {
         assert_eq!(reader.request().body(&bytes), b"ok");
 
         reader.reset();
-        assert_eq!(
-            reader.advance(&mut [&head[..], b"o"].concat()),
-            Step::NeedMore(Phase::Body)
-        );
+        assert_eq!(reader.advance(&mut [&head[..], b"o"].concat()), Step::NeedMore(Phase::Body));
         reader.reset();
         let no_body = b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n";
-        assert_eq!(
-            reader.advance(&mut no_body.to_vec()),
-            Step::Ready,
-            "there is nothing to send"
-        );
+        assert_eq!(reader.advance(&mut no_body.to_vec()), Step::Ready, "there is nothing to send");
     }
 
     #[test]
     fn accessors_read_the_callers_buffer() {
-        let mut bytes =
-            b"POST /p?q=1 HTTP/1.1\r\nHost: Pi:80\r\nX: 1\r\nx: 2\r\nContent-Length: 1\r\n\r\nb"
-                .to_vec();
+        let mut bytes = b"POST /p?q=1 HTTP/1.1\r\nHost: Pi:80\r\nX: 1\r\nx: 2\r\nContent-Length: 1\r\n\r\nb".to_vec();
         let mut reader = Reader::new(LIMITS);
         assert_eq!(reader.advance(&mut bytes), Step::Ready);
         let request = reader.request();
-        assert_eq!(
-            (request.method, request.minor, request.keep_alive),
-            (Method::Post, 1, true)
-        );
-        assert_eq!(
-            (request.path(&bytes), request.query(&bytes)),
-            (&b"/p"[..], Some(&b"q=1"[..]))
-        );
-        assert_eq!(
-            (request.host(&bytes), request.authority(&bytes)),
-            (Some(&b"Pi"[..]), Some(&b"Pi:80"[..]))
-        );
-        assert_eq!(
-            (request.field(&bytes, "x"), request.field(&bytes, "y")),
-            (Some(&b"1"[..]), None)
-        );
-        assert_eq!(
-            request.fields(&bytes, "x").collect::<Vec<_>>(),
-            [b"1", b"2"]
-        );
-        assert_eq!(
-            (request.body(&bytes), request.consumed),
-            (&b"b"[..], bytes.len())
-        );
+        assert_eq!((request.method, request.minor, request.keep_alive), (Method::Post, 1, true));
+        assert_eq!((request.path(&bytes), request.query(&bytes)), (&b"/p"[..], Some(&b"q=1"[..])));
+        assert_eq!((request.host(&bytes), request.authority(&bytes)), (Some(&b"Pi"[..]), Some(&b"Pi:80"[..])));
+        assert_eq!((request.field(&bytes, "x"), request.field(&bytes, "y")), (Some(&b"1"[..]), None));
+        assert_eq!(request.fields(&bytes, "x").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!((request.body(&bytes), request.consumed), (&b"b"[..], bytes.len()));
     }
 
     #[test]
@@ -444,11 +327,7 @@ mod tests {
         reader.reset();
         let mut bytes = b"GET / HTTP/1.0\r\n\r\n".to_vec();
         assert_eq!(reader.advance(&mut bytes), Step::Ready);
-        assert_eq!(
-            reader.request().host(&bytes),
-            None,
-            "nothing is left of the request before"
-        );
+        assert_eq!(reader.request().host(&bytes), None, "nothing is left of the request before");
     }
 
     #[test]

@@ -33,13 +33,7 @@ pub(super) struct RequestLine {
 
 impl RequestLine {
     pub(super) const fn new() -> Self {
-        Self {
-            part: Part::Start,
-            begin: 0,
-            method: Method::Get,
-            target: (0, 0),
-            minor: 0,
-        }
+        Self { part: Part::Start, begin: 0, method: Method::Get, target: (0, 0), minor: 0 }
     }
 
     /// Whether no byte of the method has arrived yet.
@@ -53,13 +47,7 @@ impl RequestLine {
     }
 
     /// Takes `byte`, which stands at `at` in `buf`. True when it ended the line.
-    pub(super) fn take(
-        &mut self,
-        buf: &[u8],
-        at: u16,
-        byte: u8,
-        target_bytes: usize,
-    ) -> Result<bool, Reject> {
+    pub(super) fn take(&mut self, buf: &[u8], at: u16, byte: u8, target_bytes: usize) -> Result<bool, Reject> {
         match self.part {
             Part::Start if byte == b'\r' => self.part = Part::EmptyLine,
             Part::EmptyLine if byte == b'\n' => {
@@ -156,10 +144,7 @@ mod tests {
         let line = b"\r\nPATCH /a?b HTTP/1.7\r\n";
         let state = read(line, 99).unwrap().unwrap();
         assert_eq!((state.method, state.minor), (Method::Patch, 7));
-        assert_eq!(
-            &line[usize::from(state.target.0)..usize::from(state.target.1)],
-            b"/a?b"
-        );
+        assert_eq!(&line[usize::from(state.target.0)..usize::from(state.target.1)], b"/a?b");
     }
 
     #[test]
@@ -193,16 +178,8 @@ mod tests {
             (b"GET / HTTP/1.1\n", Reject::BareLf),
             (b"GET / HTTP/1.1\rX", Reject::BareCr),
         ] {
-            assert_eq!(
-                read(line, 99).err(),
-                Some(reason),
-                "{:?}",
-                line.escape_ascii().to_string()
-            );
-            assert!(
-                read(&line[..line.len() - 1], 99).unwrap().is_none(),
-                "not before the last byte"
-            );
+            assert_eq!(read(line, 99).err(), Some(reason), "{:?}", line.escape_ascii().to_string());
+            assert!(read(&line[..line.len() - 1], 99).unwrap().is_none(), "not before the last byte");
         }
     }
 

@@ -68,10 +68,7 @@ impl<'a> HeadWriter<'a> {
 
     /// Adds a field whose value is `parts` one after the other.
     pub fn field_parts(mut self, name: &str, parts: &[&[u8]]) -> Self {
-        debug_assert!(
-            super::list::is_token(name.as_bytes()),
-            "field names are constants and tokens"
-        );
+        debug_assert!(super::list::is_token(name.as_bytes()), "field names are constants and tokens");
         self.put(name.as_bytes());
         self.put(b": ");
         for part in parts {
@@ -95,11 +92,7 @@ impl<'a> HeadWriter<'a> {
     /// Ends the head with its empty line. The length of the whole head.
     pub fn finish(mut self) -> Result<usize, Full> {
         self.put(b"\r\n");
-        if self.len > self.buf.len() {
-            Err(Full)
-        } else {
-            Ok(self.len)
-        }
+        if self.len > self.buf.len() { Err(Full) } else { Ok(self.len) }
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -119,23 +112,16 @@ mod tests {
     use super::*;
 
     fn write(buf: &mut [u8]) -> Result<usize, Full> {
-        HeadWriter::new(buf, 200)
-            .field("content-type", b"text/csv")
-            .field_number("content-length", 120)
-            .finish()
+        HeadWriter::new(buf, 200).field("content-type", b"text/csv").field_number("content-length", 120).finish()
     }
 
-    const EXPECTED: &[u8] =
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/csv\r\ncontent-length: 120\r\n\r\n";
+    const EXPECTED: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/csv\r\ncontent-length: 120\r\n\r\n";
 
     #[test]
     fn a_head_is_status_line_fields_and_an_empty_line() {
         let mut buf = [0; 100];
         let len = write(&mut buf).unwrap();
-        assert_eq!(
-            buf[..len].escape_ascii().to_string(),
-            EXPECTED.escape_ascii().to_string()
-        );
+        assert_eq!(buf[..len].escape_ascii().to_string(), EXPECTED.escape_ascii().to_string());
     }
 
     #[test]
@@ -150,34 +136,22 @@ mod tests {
     #[test]
     fn no_value_can_end_its_line() {
         let mut buf = [0; 100];
-        let len = HeadWriter::new(&mut buf, 204)
-            .field("x", b"a\r\nb: c\0\x7f\td\n")
-            .finish()
-            .unwrap();
-        assert_eq!(
-            &buf[..len],
-            b"HTTP/1.1 204 No Content\r\nx: a  b: c  \td \r\n\r\n"
-        );
+        let len = HeadWriter::new(&mut buf, 204).field("x", b"a\r\nb: c\0\x7f\td\n").finish().unwrap();
+        assert_eq!(&buf[..len], b"HTTP/1.1 204 No Content\r\nx: a  b: c  \td \r\n\r\n");
     }
 
     #[test]
     fn parts_are_joined() {
         let mut buf = [0; 100];
-        let len = HeadWriter::new(&mut buf, 304)
-            .field_parts("link", &[b"<", b"/a\n", b">"])
-            .finish()
-            .unwrap();
-        assert_eq!(
-            &buf[..len],
-            b"HTTP/1.1 304 Not Modified\r\nlink: </a >\r\n\r\n"
-        );
+        let len = HeadWriter::new(&mut buf, 304).field_parts("link", &[b"<", b"/a\n", b">"]).finish().unwrap();
+        assert_eq!(&buf[..len], b"HTTP/1.1 304 Not Modified\r\nlink: </a >\r\n\r\n");
     }
 
     #[test]
     fn every_status_of_ours_and_every_refusal_has_a_reason() {
         let ours = [
-            100, 200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 414, 415, 417,
-            421, 422, 429, 431, 500, 501, 503, 504, 505, 507,
+            100, 200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 414, 415, 417, 421, 422, 429, 431, 500, 501,
+            503, 504, 505, 507,
         ];
         let refusals = crate::http::request::Reject::ALL.map(|reject| reject.status());
         for status in ours.into_iter().chain(refusals) {

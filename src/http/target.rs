@@ -37,13 +37,7 @@ impl Authority {
     pub(super) fn read(buf: &[u8], whole: Span) -> Option<Self> {
         let length = host_length(whole.of(buf))?;
         let end = whole.start + u16::try_from(length).expect("a host is a part of a span");
-        Some(Self {
-            whole,
-            host: Span {
-                start: whole.start,
-                end,
-            },
-        })
+        Some(Self { whole, host: Span { start: whole.start, end } })
     }
 }
 
@@ -53,17 +47,11 @@ fn host_length(authority: &[u8]) -> Option<usize> {
         Some(inside) => {
             let address = inside.iter().position(|&byte| byte == b']')?;
             // IPvFuture and zone identifiers name nothing that could be served here; they count as malformed.
-            core::str::from_utf8(&inside[..address])
-                .ok()?
-                .parse::<core::net::Ipv6Addr>()
-                .ok()?;
+            core::str::from_utf8(&inside[..address]).ok()?.parse::<core::net::Ipv6Addr>().ok()?;
             address + 2
         }
         None => {
-            let name = authority
-                .iter()
-                .position(|&byte| byte == b':')
-                .unwrap_or(authority.len());
+            let name = authority.iter().position(|&byte| byte == b':').unwrap_or(authority.len());
             if name == 0 || !is_reg_name(&authority[..name]) {
                 return None;
             }
@@ -83,14 +71,8 @@ fn is_reg_name(name: &[u8]) -> bool {
     loop {
         rest = match rest {
             [] => return true,
-            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                rest
-            }
-            [byte, rest @ ..]
-                if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte) =>
-            {
-                rest
-            }
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
+            [byte, rest @ ..] if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte) => rest,
             _ => return false,
         };
     }
@@ -99,11 +81,7 @@ fn is_reg_name(name: &[u8]) -> bool {
 /// Digits up to 65535. The empty port after a colon is allowed by RFC 3986 §3.2.3.
 fn is_port(port: &[u8]) -> bool {
     let digits = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
-    digits
-        && port
-            .iter()
-            .fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'))
-            <= 65_535
+    digits && port.iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 65_535
 }
 
 /// What the request target says.
@@ -117,83 +95,37 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) const NONE: Self = Self {
-        authority: None,
-        path: Span::EMPTY,
-        query: None,
-    };
+    pub(super) const NONE: Self = Self { authority: None, path: Span::EMPTY, query: None };
 
     /// Reads the target that stands at `span`, which is not empty.
     pub(super) fn read(buf: &[u8], span: Span, method: Method) -> Result<Self, Reject> {
         let text = span.of(buf);
         if text == b"*" {
             let allowed = method == Method::Options;
-            return if allowed {
-                Ok(Self::NONE)
-            } else {
-                Err(Reject::AsteriskMethod)
-            };
+            return if allowed { Ok(Self::NONE) } else { Err(Reject::AsteriskMethod) };
         }
         if text.starts_with(b"/") {
             return Ok(Self::from_path(buf, span, None));
         }
         let scheme = scheme_length(text).ok_or(Reject::TargetForm)?;
-        let after = Span {
-            start: span.start + scheme,
-            end: span.end,
-        };
-        let length = after
-            .of(buf)
-            .iter()
-            .take_while(|&&byte| byte != b'/' && byte != b'?')
-            .count();
+        let after = Span { start: span.start + scheme, end: span.end };
+        let length = after.of(buf).iter().take_while(|&&byte| byte != b'/' && byte != b'?').count();
         let slash = after.start + u16::try_from(length).expect("an authority is a part of a span");
-        let authority = Authority::read(
-            buf,
-            Span {
-                start: after.start,
-                end: slash,
-            },
-        )
-        .ok_or(Reject::TargetAuthority)?;
-        Ok(Self::from_path(
-            buf,
-            Span {
-                start: slash,
-                end: span.end,
-            },
-            Some(authority),
-        ))
+        let authority = Authority::read(buf, Span { start: after.start, end: slash }).ok_or(Reject::TargetAuthority)?;
+        Ok(Self::from_path(buf, Span { start: slash, end: span.end }, Some(authority)))
     }
 
     fn from_path(buf: &[u8], rest: Span, authority: Option<Authority>) -> Self {
-        let length = rest
-            .of(buf)
-            .iter()
-            .take_while(|&&byte| byte != b'?')
-            .count();
+        let length = rest.of(buf).iter().take_while(|&&byte| byte != b'?').count();
         let mark = rest.start + u16::try_from(length).expect("a path is a part of a span");
-        let query = (mark < rest.end).then(|| Span {
-            start: mark + 1,
-            end: rest.end,
-        });
-        Self {
-            authority,
-            path: Span {
-                start: rest.start,
-                end: mark,
-            },
-            query,
-        }
+        let query = (mark < rest.end).then(|| Span { start: mark + 1, end: rest.end });
+        Self { authority, path: Span { start: rest.start, end: mark }, query }
     }
 }
 
 /// Length of `http://` or `https://`, case-insensitive; no other scheme leads here.
 fn scheme_length(text: &[u8]) -> Option<u16> {
-    let is = |scheme: &[u8]| {
-        text.get(..scheme.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(scheme))
-    };
+    let is = |scheme: &[u8]| text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
     if is(b"http://") {
         Some(7)
     } else if is(b"https://") {
@@ -208,10 +140,7 @@ mod tests {
     use super::*;
 
     fn whole(text: &str) -> Span {
-        Span {
-            start: 0,
-            end: text.len() as u16,
-        }
+        Span { start: 0, end: text.len() as u16 }
     }
 
     fn host(text: &str) -> Option<&str> {
@@ -268,11 +197,7 @@ mod tests {
     fn target(text: &str) -> Result<(Option<&str>, &str, Option<&str>), Reject> {
         let read = Target::read(text.as_bytes(), whole(text), Method::Get)?;
         let show = |span: Span| std::str::from_utf8(span.of(text.as_bytes())).unwrap();
-        Ok((
-            read.authority.map(|a| show(a.whole)),
-            show(read.path),
-            read.query.map(show),
-        ))
+        Ok((read.authority.map(|a| show(a.whole)), show(read.path), read.query.map(show)))
     }
 
     #[test]
@@ -292,13 +217,7 @@ mod tests {
         for text in ["h:80", "ftp://h/", "http:/h", "a", "**", "?q", "http"] {
             assert_eq!(target(text), Err(Reject::TargetForm), "{text}");
         }
-        for text in [
-            "http:///p",
-            "http://",
-            "http://u@h/",
-            "http://h:x/",
-            "http://?q",
-        ] {
+        for text in ["http:///p", "http://", "http://u@h/", "http://h:x/", "http://?q"] {
             assert_eq!(target(text), Err(Reject::TargetAuthority), "{text}");
         }
     }

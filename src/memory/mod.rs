@@ -4,6 +4,7 @@
 
 pub mod blocks;
 pub mod heap;
+pub mod sink;
 pub mod statics;
 
 pub use blocks::{Blocks, Chain, Full};

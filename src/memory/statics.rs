@@ -20,6 +20,7 @@ impl<T> StaticCell<T> {
     }
 
     /// The value, for the first caller; `None` for every later one.
+    #[allow(clippy::mut_from_ref, reason = "the flag makes this the only reference")]
     pub fn take(&'static self) -> Option<&'static mut T> {
         if self.taken.swap(true, Ordering::AcqRel) {
             return None;

@@ -68,6 +68,13 @@ pub enum AddressError {
     },
 }
 
+impl Default for Address {
+    /// This machine only, on the port that the documentation names.
+    fn default() -> Address {
+        Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,10 +94,7 @@ impl fmt::Display for AddressError {
             AddressError::PortNotANumber { port } => write!(f, "{port:?} is no port number"),
             AddressError::PortMissing { host } => write!(f, "the port is missing after {host}"),
             AddressError::HostName { host, .. } => {
-                write!(
-                    f,
-                    "{host:?} is a host name; use an IP literal, because names are not looked up"
-                )
+                write!(f, "{host:?} is a host name; use an IP literal, because names are not looked up")
             }
             AddressError::BracketsMissing { host } => {
                 write!(f, "the IPv6 address {host} needs brackets and a port")
@@ -101,10 +105,7 @@ impl fmt::Display for AddressError {
             }
             AddressError::UnixPathMissing => write!(f, "the path is missing after unix:"),
             AddressError::UnixPathTooLong { length } => {
-                write!(
-                    f,
-                    "the path has {length} bytes, a Unix socket's at most {UNIX_PATH_BYTES}"
-                )
+                write!(f, "the path has {length} bytes, a Unix socket's at most {UNIX_PATH_BYTES}")
             }
         }
     }
@@ -121,12 +122,8 @@ impl AddressError {
             AddressError::NotIpv6 { .. } => "[::1]:8080".to_owned(),
             // On this machine alone: opening it to a network is a decision that a suggestion must not take.
             AddressError::HostName { port, .. } => format!("127.0.0.1:{port}"),
-            AddressError::Url { authority } if authority.parse::<Address>().is_ok() => {
-                authority.clone()
-            }
-            AddressError::UnixPathMissing | AddressError::UnixPathTooLong { .. } => {
-                "unix:/run/flagstone.sock".to_owned()
-            }
+            AddressError::Url { authority } if authority.parse::<Address>().is_ok() => authority.clone(),
+            AddressError::UnixPathMissing | AddressError::UnixPathTooLong { .. } => "unix:/run/flagstone.sock".to_owned(),
             AddressError::Empty
             | AddressError::Url { .. }
             | AddressError::PortOutOfRange { .. }
@@ -151,9 +148,7 @@ impl FromStr for Address {
             return Err(AddressError::Url { authority });
         }
         if text.parse::<Ipv6Addr>().is_ok() {
-            return Err(AddressError::BracketsMissing {
-                host: text.to_owned(),
-            });
+            return Err(AddressError::BracketsMissing { host: text.to_owned() });
         }
         if let Some(rest) = text.strip_prefix('[') {
             return bracketed(text, rest);
@@ -171,24 +166,16 @@ fn unix(path: &str) -> Result<Address, AddressError> {
 }
 
 fn bracketed(text: &str, rest: &str) -> Result<Address, AddressError> {
-    let (host, after) = rest.split_once(']').ok_or_else(|| AddressError::NotIpv6 {
-        host: rest.to_owned(),
-    })?;
+    let (host, after) = rest.split_once(']').ok_or_else(|| AddressError::NotIpv6 { host: rest.to_owned() })?;
     // SocketAddrV6 knows the numeric zone (%2) of a link-local address, Ipv6Addr does not.
     let Ok(SocketAddr::V6(mut address)) = format!("[{host}]:0").parse() else {
-        return Err(AddressError::NotIpv6 {
-            host: host.to_owned(),
-        });
+        return Err(AddressError::NotIpv6 { host: host.to_owned() });
     };
     if after.is_empty() || after == ":" {
         let host = text.trim_end_matches(':').to_owned();
         return Err(AddressError::PortMissing { host });
     }
-    let digits = after
-        .strip_prefix(':')
-        .ok_or_else(|| AddressError::PortNotANumber {
-            port: after.to_owned(),
-        })?;
+    let digits = after.strip_prefix(':').ok_or_else(|| AddressError::PortNotANumber { port: after.to_owned() })?;
     address.set_port(port(digits)?);
     Ok(Address::Tcp(SocketAddr::V6(address)))
 }
@@ -197,16 +184,12 @@ fn tcp(text: &str) -> Result<Address, AddressError> {
     let address = |ip: Ipv4Addr, port: u16| Ok(Address::Tcp(SocketAddr::new(IpAddr::V4(ip), port)));
     let Some((host, digits)) = text.rsplit_once(':') else {
         if text.parse::<Ipv4Addr>().is_ok() || text.eq_ignore_ascii_case("localhost") {
-            return Err(AddressError::PortMissing {
-                host: text.to_owned(),
-            });
+            return Err(AddressError::PortMissing { host: text.to_owned() });
         }
         return address(Ipv4Addr::LOCALHOST, port(text)?);
     };
     if digits.is_empty() {
-        return Err(AddressError::PortMissing {
-            host: host.to_owned(),
-        });
+        return Err(AddressError::PortMissing { host: host.to_owned() });
     }
     let port = port(digits)?;
     if host.is_empty() {
@@ -217,10 +200,7 @@ fn tcp(text: &str) -> Result<Address, AddressError> {
     }
     match host.parse::<Ipv4Addr>() {
         Ok(ip) => address(ip, port),
-        Err(_) => Err(AddressError::HostName {
-            host: host.to_owned(),
-            port,
-        }),
+        Err(_) => Err(AddressError::HostName { host: host.to_owned(), port }),
     }
 }
 
@@ -228,13 +208,9 @@ fn tcp(text: &str) -> Result<Address, AddressError> {
 fn port(text: &str) -> Result<u16, AddressError> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(AddressError::PortNotANumber {
-            port: text.to_owned(),
-        });
+        return Err(AddressError::PortNotANumber { port: text.to_owned() });
     }
-    text.parse().map_err(|_| AddressError::PortOutOfRange {
-        port: text.to_owned(),
-    })
+    text.parse().map_err(|_| AddressError::PortOutOfRange { port: text.to_owned() })
 }
 
 #[cfg(test)]
@@ -258,15 +234,9 @@ mod tests {
             ("unix:a:b c", "unix:a:b c"),
         ];
         for (text, shown) in cases {
-            let address: Address = text
-                .parse()
-                .unwrap_or_else(|error| panic!("{text}: {error}"));
+            let address: Address = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(address.to_string(), shown, "{text}");
-            assert_eq!(
-                shown.parse::<Address>().as_ref(),
-                Ok(&address),
-                "what is shown can be typed"
-            );
+            assert_eq!(shown.parse::<Address>().as_ref(), Ok(&address), "what is shown can be typed");
         }
     }
 
@@ -275,30 +245,14 @@ mod tests {
         let long = format!("unix:/{}", "x".repeat(UNIX_PATH_BYTES));
         let cases = [
             ("", "missing", "127.0.0.1:8080"),
-            (
-                "70000",
-                "port 70000 is out of range 1-65535 (0 = any free port)",
-                "127.0.0.1:8080",
-            ),
-            (
-                "127.0.0.1:65536",
-                "port 65536 is out of range",
-                "127.0.0.1:8080",
-            ),
+            ("70000", "port 70000 is out of range 1-65535 (0 = any free port)", "127.0.0.1:8080"),
+            ("127.0.0.1:65536", "port 65536 is out of range", "127.0.0.1:8080"),
             ("-1", "port -1 is out of range", "127.0.0.1:8080"),
             (":99999999999999999999", "is out of range", "127.0.0.1:8080"),
-            (
-                "127.0.0.1:+80",
-                "\"+80\" is no port number",
-                "127.0.0.1:8080",
-            ),
+            ("127.0.0.1:+80", "\"+80\" is no port number", "127.0.0.1:8080"),
             ("data.db", "\"data.db\" is no port number", "127.0.0.1:8080"),
             ("[::1]8080", "no port number", "127.0.0.1:8080"),
-            (
-                "127.0.0.1",
-                "port is missing after 127.0.0.1",
-                "127.0.0.1:8080",
-            ),
+            ("127.0.0.1", "port is missing after 127.0.0.1", "127.0.0.1:8080"),
             ("localhost", "port is missing", "localhost:8080"),
             ("192.168.1.5:", "port is missing", "192.168.1.5:8080"),
             ("[::1]", "port is missing after [::1]", "[::1]:8080"),
@@ -318,10 +272,7 @@ mod tests {
             let error = text.parse::<Address>().expect_err(text);
             assert!(error.to_string().contains(essential), "{text}: {error}");
             assert_eq!(error.suggestion(), suggestion, "{text}");
-            assert!(
-                suggestion.parse::<Address>().is_ok(),
-                "what is suggested works"
-            );
+            assert!(suggestion.parse::<Address>().is_ok(), "what is suggested works");
         }
     }
 

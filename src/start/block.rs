@@ -48,15 +48,7 @@ impl Block<'_> {
     pub fn render(&self) -> String {
         let mut text = format!("flagstone {}\n", self.version);
         let size = size_text(self.size);
-        line(
-            &mut text,
-            "database",
-            &format!(
-                "{} ({size}, {})",
-                shell_word(self.database),
-                self.journal_mode
-            ),
-        );
+        line(&mut text, "database", &format!("{} ({size}, {})", shell_word(self.database), self.journal_mode));
         let mut label = "serving";
         for place in self.listen.iter().flat_map(|address| self.places(address)) {
             line(&mut text, label, &place);
@@ -66,17 +58,9 @@ impl Block<'_> {
             line(&mut text, "status", &status);
         }
         self.tables(&mut text);
-        line(
-            &mut text,
-            "memory",
-            &format!("{}, fixed; it will not grow", size_text(self.memory_total)),
-        );
+        line(&mut text, "memory", &format!("{}, fixed; it will not grow", size_text(self.memory_total)));
         if let Some(command) = self.open_command() {
-            line(
-                &mut text,
-                "network",
-                "only this machine can reach it; to open it to your network:",
-            );
+            line(&mut text, "network", "only this machine can reach it; to open it to your network:");
             line(&mut text, "", &command);
         }
         for note in self.notes {
@@ -91,16 +75,10 @@ impl Block<'_> {
     /// The URLs of an address that a person can click or type, from here and from elsewhere.
     fn places(&self, address: &Address) -> Vec<String> {
         match address {
-            Address::Unix(path) => vec![format!(
-                "curl --unix-socket {} http://localhost/",
-                shell_word(path)
-            )],
+            Address::Unix(path) => vec![format!("curl --unix-socket {} http://localhost/", shell_word(path))],
             Address::Tcp(address) if address.ip().is_unspecified() => {
                 let port = address.port();
-                vec![
-                    url(&here(*address)),
-                    format!("http://{}.local:{port}/", self.short_name()),
-                ]
+                vec![url(&here(*address)), format!("http://{}.local:{port}/", self.short_name())]
             }
             Address::Tcp(address) => vec![url(address)],
         }
@@ -108,21 +86,14 @@ impl Block<'_> {
 
     /// The machine's name without a domain: mDNS adds its own.
     fn short_name(&self) -> &str {
-        self.hostname
-            .split('.')
-            .next()
-            .filter(|name| !name.is_empty())
-            .unwrap_or("localhost")
+        self.hostname.split('.').next().filter(|name| !name.is_empty()).unwrap_or("localhost")
     }
 
     /// The first place where `/-/status` answers in full: the operators' listener, or loopback.
     fn status(&self) -> Option<String> {
         let on = |address: &Address| match address {
             Address::Tcp(address) => Some(format!("{}-/status", url(&here(*address)))),
-            Address::Unix(path) => Some(format!(
-                "curl --unix-socket {} http://localhost/-/status",
-                shell_word(path)
-            )),
+            Address::Unix(path) => Some(format!("curl --unix-socket {} http://localhost/-/status", shell_word(path))),
         };
         if let Some(ops) = self.ops {
             return on(ops);
@@ -140,12 +111,7 @@ impl Block<'_> {
         if count == 0 {
             return line(text, "tables", "none yet");
         }
-        let mut words: Vec<String> = self
-            .tables
-            .iter()
-            .take(NAMES_SHOWN)
-            .map(|name| shown(name))
-            .collect();
+        let mut words: Vec<String> = self.tables.iter().take(NAMES_SHOWN).map(|name| shown(name)).collect();
         for word in words.iter_mut().take(count.min(NAMES_SHOWN) - 1) {
             word.push(',');
         }
@@ -178,11 +144,7 @@ impl Block<'_> {
         if ports.any(|port| port.is_none()) {
             return None;
         }
-        let what = if self.demo {
-            "--demo".to_owned()
-        } else {
-            shell_word(self.database)
-        };
+        let what = if self.demo { "--demo".to_owned() } else { shell_word(self.database) };
         Some(format!("flagstone -l :{port} {what}"))
     }
 
@@ -193,10 +155,7 @@ impl Block<'_> {
         };
         let (curl, base) = match first {
             Address::Tcp(address) => ("curl -s".to_owned(), url(&here(*address))),
-            Address::Unix(path) => (
-                format!("curl -s --unix-socket {}", shell_word(path)),
-                "http://localhost/".to_owned(),
-            ),
+            Address::Unix(path) => (format!("curl -s --unix-socket {}", shell_word(path)), "http://localhost/".to_owned()),
         };
         text.push_str("\ntry\n");
         for path in [
@@ -214,10 +173,7 @@ impl Block<'_> {
 
 /// This machine's name, as the kernel knows it.
 pub fn hostname() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn line(text: &mut String, label: &str, value: &str) {
@@ -228,25 +184,13 @@ fn line(text: &mut String, label: &str, value: &str) {
 
 /// Without control characters.
 fn shown(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 fn url(address: &SocketAddr) -> String {
     // 80 is what http means without a port.
     let text = address.to_string();
-    let authority = if address.port() == 80 {
-        text.trim_end_matches(":80")
-    } else {
-        &text
-    };
+    let authority = if address.port() == 80 { text.trim_end_matches(":80") } else { &text };
     format!("http://{authority}/")
 }
 
@@ -254,12 +198,8 @@ fn url(address: &SocketAddr) -> String {
 fn here(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         // A listener on [::] also takes IPv4 where the kernel's default stands; ::1 works in either case.
-        IpAddr::V6(ip) if ip.is_unspecified() => {
-            SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port())
-        }
-        IpAddr::V4(ip) if ip.is_unspecified() => {
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())
-        }
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port()),
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
         _ => address,
     }
 }
@@ -269,16 +209,11 @@ mod tests {
     use super::*;
 
     fn names(count: usize) -> Vec<String> {
-        (1..=count)
-            .map(|number| format!("table_{number}"))
-            .collect()
+        (1..=count).map(|number| format!("table_{number}")).collect()
     }
 
     fn addresses(texts: &[&str]) -> Vec<Address> {
-        texts
-            .iter()
-            .map(|text| text.parse().expect("an address"))
-            .collect()
+        texts.iter().map(|text| text.parse().expect("an address")).collect()
     }
 
     fn block<'a>(listen: &'a [Address], tables: &'a [String]) -> Block<'a> {
@@ -324,49 +259,24 @@ flagstone 0.1.0 (SQLite 3.54.0)
             "            http://pi.local:80/",
             "  status    http://127.0.0.1:8080/-/status",
         ] {
-            assert!(
-                text.lines().any(|have| have == line),
-                "{line} is missing in:\n{text}"
-            );
+            assert!(text.lines().any(|have| have == line), "{line} is missing in:\n{text}");
         }
-        assert!(
-            !text.contains("network") && !text.contains("0.0.0.0"),
-            "{text}"
-        );
+        assert!(!text.contains("network") && !text.contains("0.0.0.0"), "{text}");
     }
 
     #[test]
     fn status_is_named_only_where_it_answers() {
         let cases: [(&[&str], Option<&str>, Option<&str>); 5] = [
             (&["192.168.1.5:80"], None, None),
-            (
-                &["192.168.1.5:80", "[::1]:81"],
-                None,
-                Some("http://[::1]:81/-/status"),
-            ),
-            (
-                &["192.168.1.5:80"],
-                Some("127.0.0.1:8081"),
-                Some("http://127.0.0.1:8081/-/status"),
-            ),
-            (
-                &["8080"],
-                Some("unix:/run/ops"),
-                Some("curl --unix-socket /run/ops http://localhost/-/status"),
-            ),
-            (
-                &["unix:/run/my s"],
-                None,
-                Some("curl --unix-socket '/run/my s' http://localhost/-/status"),
-            ),
+            (&["192.168.1.5:80", "[::1]:81"], None, Some("http://[::1]:81/-/status")),
+            (&["192.168.1.5:80"], Some("127.0.0.1:8081"), Some("http://127.0.0.1:8081/-/status")),
+            (&["8080"], Some("unix:/run/ops"), Some("curl --unix-socket /run/ops http://localhost/-/status")),
+            (&["unix:/run/my s"], None, Some("curl --unix-socket '/run/my s' http://localhost/-/status")),
         ];
         for (listen, ops, expected) in cases {
             let listen = addresses(listen);
             let ops = ops.map(|text| text.parse::<Address>().expect("an address"));
-            let block = Block {
-                ops: ops.as_ref(),
-                ..block(&listen, &[])
-            };
+            let block = Block { ops: ops.as_ref(), ..block(&listen, &[]) };
             assert_eq!(block.status().as_deref(), expected, "{listen:?}");
         }
     }
@@ -382,80 +292,39 @@ flagstone 0.1.0 (SQLite 3.54.0)
         ];
         for (listen, expected) in cases {
             let listen = addresses(listen);
-            assert_eq!(
-                block(&listen, &[]).open_command().as_deref(),
-                expected,
-                "{listen:?}"
-            );
+            assert_eq!(block(&listen, &[]).open_command().as_deref(), expected, "{listen:?}");
         }
     }
 
     #[test]
     fn many_tables_are_counted_and_lines_stay_short() {
         let listen = addresses(&["8080"]);
-        let tables: Vec<String> = (1..=11)
-            .map(|number| format!("a_rather_long_table_name_{number}"))
-            .collect();
+        let tables: Vec<String> = (1..=11).map(|number| format!("a_rather_long_table_name_{number}")).collect();
         let text = block(&listen, &tables).render();
-        assert!(
-            text.contains("  tables    11: a_rather_long_table_name_1, "),
-            "{text}"
-        );
+        assert!(text.contains("  tables    11: a_rather_long_table_name_1, "), "{text}");
         assert!(text.contains("name_8 and 3 more\n"), "{text}");
         assert!(!text.contains("name_9"), "{text}");
-        assert!(
-            text.lines().all(|line| line.chars().count() <= 80),
-            "{text}"
-        );
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         let text = block(&listen, &names(NAMES_SHOWN)).render();
-        assert!(
-            text.contains("table_8\n") && !text.contains("more"),
-            "{text}"
-        );
-        assert!(
-            block(&listen, &[])
-                .render()
-                .contains("  tables    none yet\n")
-        );
+        assert!(text.contains("table_8\n") && !text.contains("more"), "{text}");
+        assert!(block(&listen, &[]).render().contains("  tables    none yet\n"));
     }
 
     #[test]
     fn the_example_comes_with_lines_to_copy() {
         let (listen, tables) = (addresses(&[":8080"]), names(1));
         let notes = ["nothing is kept".to_owned()];
-        let text = Block {
-            demo: true,
-            notes: &notes,
-            ..block(&listen, &tables)
-        }
-        .render();
-        let lines: Vec<&str> = text
-            .lines()
-            .filter(|line| line.starts_with("  curl -s "))
-            .collect();
+        let text = Block { demo: true, notes: &notes, ..block(&listen, &tables) }.render();
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("  curl -s ")).collect();
         assert_eq!(lines.len(), 4, "{text}");
-        assert!(
-            lines.contains(&"  curl -s http://127.0.0.1:8080/tables/latest"),
-            "{text}"
-        );
+        assert!(lines.contains(&"  curl -s http://127.0.0.1:8080/tables/latest"), "{text}");
         for line in lines {
             let url = line.trim_start_matches("  curl -s ");
-            assert_eq!(
-                url.contains('?'),
-                url.starts_with('\''),
-                "the shell leaves it whole: {line}"
-            );
+            assert_eq!(url.contains('?'), url.starts_with('\''), "the shell leaves it whole: {line}");
         }
         assert!(text.contains("  note      nothing is kept\n"), "{text}");
         let near = addresses(&["8080"]);
-        assert!(
-            Block {
-                demo: true,
-                ..block(&near, &tables)
-            }
-            .render()
-            .contains("flagstone -l :8080 --demo\n")
-        );
+        assert!(Block { demo: true, ..block(&near, &tables) }.render().contains("flagstone -l :8080 --demo\n"));
     }
 
     #[test]

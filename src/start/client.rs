@@ -44,9 +44,7 @@ pub fn ready(url: Option<&str>) -> (u8, String) {
         Ok(answer) => verdict(url, &answer),
         Err(error) => {
             let why = match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    "no answer within 2 s".to_owned()
-                }
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer within 2 s".to_owned(),
                 io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
                 io::ErrorKind::NotFound => "there is no such socket".to_owned(),
                 _ => error.to_string(),
@@ -60,19 +58,14 @@ pub fn ready(url: Option<&str>) -> (u8, String) {
 fn target(url: &str) -> Result<(Target, String), String> {
     if let Some(rest) = strip_scheme(url, "https://") {
         let rest = rest.split('/').next().unwrap_or_default();
-        return Err(format!(
-            "{url}: flagstone speaks no TLS; ask it behind the proxy; try: flagstone --ready http://{rest}"
-        ));
+        return Err(format!("{url}: flagstone speaks no TLS; ask it behind the proxy; try: flagstone --ready http://{rest}"));
     }
     let wrong = |why: &str| format!("{url}: {why}; try: flagstone --ready http://127.0.0.1:8080");
     if url.starts_with("unix:") {
         return match url.parse() {
             Ok(Address::Unix(path)) => Ok((Target::Unix(path), "localhost".to_owned())),
             Ok(Address::Tcp(_)) => Err(wrong("not a Unix socket")),
-            Err(error) => Err(format!(
-                "{url}: {error}; try: flagstone --ready {}",
-                error.suggestion()
-            )),
+            Err(error) => Err(format!("{url}: {error}; try: flagstone --ready {}", error.suggestion())),
         };
     }
     let with_scheme = strip_scheme(url, "http://");
@@ -93,11 +86,7 @@ fn target(url: &str) -> Result<(Target, String), String> {
         _ if with_scheme.is_some() => (authority, "80"),
         _ => return Err(wrong("the port is missing")),
     };
-    let port = port
-        .parse()
-        .ok()
-        .filter(|port| *port > 0)
-        .ok_or_else(|| wrong("the port is out of range 1-65535"))?;
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(|| wrong("the port is out of range 1-65535"))?;
     if let Ok(ip) = name.trim_start_matches('[').trim_end_matches(']').parse() {
         return Ok((Target::Tcp(SocketAddr::new(ip, port)), authority.to_owned()));
     }
@@ -111,16 +100,13 @@ fn target(url: &str) -> Result<(Target, String), String> {
 /// Schemes are case-insensitive (RFC 3986 §3.1).
 fn strip_scheme<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {
     let head = url.get(..scheme.len())?;
-    head.eq_ignore_ascii_case(scheme)
-        .then(|| &url[scheme.len()..])
+    head.eq_ignore_ascii_case(scheme).then(|| &url[scheme.len()..])
 }
 
 fn ask(target: &Target, host: &str) -> io::Result<Vec<u8>> {
     let mut stream = connect(target)?;
     stream.set_timeout(TIMEOUT)?;
-    let request = format!(
-        "GET /-/ready HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    );
+    let request = format!("GET /-/ready HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let end = Instant::now() + TIMEOUT;
     let mut answer = vec![0; ANSWER_BYTES];
@@ -198,14 +184,8 @@ impl Stream {
 fn verdict(url: &str, answer: &[u8]) -> (u8, String) {
     match status(answer) {
         Some(200) => (0, format!("ready: {url}")),
-        Some(503) => (
-            1,
-            format!("not ready: {url} answered 503{}", reason(answer)),
-        ),
-        Some(status) => (
-            1,
-            format!("not ready: {url} answered {status}; is it another server?"),
-        ),
+        Some(503) => (1, format!("not ready: {url} answered 503{}", reason(answer))),
+        Some(status) => (1, format!("not ready: {url} answered {status}; is it another server?")),
         None if answer.is_empty() => (1, format!("not ready: {url} closed without an answer")),
         None => (1, format!("not ready: {url} does not answer with HTTP")),
     }
@@ -214,12 +194,8 @@ fn verdict(url: &str, answer: &[u8]) -> (u8, String) {
 /// The code of the status line (RFC 9112 §4).
 fn status(answer: &[u8]) -> Option<u16> {
     let line = answer.split(|byte| *byte == b'\n').next()?;
-    let rest = line
-        .strip_prefix(b"HTTP/1.1 ")
-        .or_else(|| line.strip_prefix(b"HTTP/1.0 "))?;
-    let digits = rest
-        .get(..3)
-        .filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+    let rest = line.strip_prefix(b"HTTP/1.1 ").or_else(|| line.strip_prefix(b"HTTP/1.0 "))?;
+    let digits = rest.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
     // Nothing but a space or the line's end may follow: "2000" is no 200.
     if !matches!(rest.get(3), None | Some(b' ' | b'\r')) {
         return None;
@@ -231,19 +207,8 @@ fn status(answer: &[u8]) -> Option<u16> {
 fn reason(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
     let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let line: String = body
-        .lines()
-        .next()
-        .unwrap_or("")
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(200)
-        .collect();
-    if line.is_empty() {
-        line
-    } else {
-        format!(": {line}")
-    }
+    let line: String = body.lines().next().unwrap_or("").chars().filter(|c| !c.is_control()).take(200).collect();
+    if line.is_empty() { line } else { format!(": {line}") }
 }
 
 #[cfg(test)]
@@ -270,26 +235,10 @@ mod tests {
     #[test]
     fn the_exit_code_follows_the_status() {
         let cases: [(&[u8], u8, &str); 7] = [
-            (
-                b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n",
-                0,
-                "ready: http://",
-            ),
-            (
-                b"HTTP/1.1 503 Service Unavailable\r\n\r\nno database\nx",
-                1,
-                "answered 503: no database",
-            ),
-            (
-                b"HTTP/1.1 503 Service Unavailable\r\n\r\n",
-                1,
-                "answered 503",
-            ),
-            (
-                b"HTTP/1.1 404 Not Found\r\n\r\n",
-                1,
-                "answered 404; is it another server?",
-            ),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n", 0, "ready: http://"),
+            (b"HTTP/1.1 503 Service Unavailable\r\n\r\nno database\nx", 1, "answered 503: no database"),
+            (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 1, "answered 503"),
+            (b"HTTP/1.1 404 Not Found\r\n\r\n", 1, "answered 404; is it another server?"),
             (b"HTTP/1.1 2000 Odd\r\n\r\n", 1, "does not answer with HTTP"),
             (b"SSH-2.0-OpenSSH_9.2\r\n", 1, "does not answer with HTTP"),
             (b"", 1, "closed without an answer"),
@@ -301,20 +250,14 @@ mod tests {
             assert!(line.contains(essential), "{line}");
             assert_eq!(line.lines().count(), 1, "{line}");
             let asked = asked.join().expect("the server ended");
-            assert!(
-                asked.starts_with("GET /-/ready HTTP/1.1\r\nHost: 127.0.0.1:"),
-                "{asked}"
-            );
+            assert!(asked.starts_with("GET /-/ready HTTP/1.1\r\nHost: 127.0.0.1:"), "{asked}");
             assert!(asked.ends_with("\r\n\r\n"), "{asked}");
         }
     }
 
     #[test]
     fn a_reason_cannot_write_to_the_terminal() {
-        assert_eq!(
-            reason(b"HTTP/1.1 503 x\r\n\r\n\x1b[2Jgone\nmore"),
-            ": [2Jgone"
-        );
+        assert_eq!(reason(b"HTTP/1.1 503 x\r\n\r\n\x1b[2Jgone\nmore"), ": [2Jgone");
     }
 
     #[test]
@@ -353,10 +296,7 @@ mod tests {
         let url = listener.local_addr().expect("an address").to_string();
         drop(listener);
         let (exit, line) = ready(Some(&url));
-        assert_eq!(
-            (exit, line),
-            (1, format!("not ready: {url}: nothing listens there"))
-        );
+        assert_eq!((exit, line), (1, format!("not ready: {url}: nothing listens there")));
     }
 
     #[test]
@@ -383,41 +323,13 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_a_usage_error() {
         let cases = [
-            (
-                "https://pi:8443/x",
-                "no TLS",
-                "flagstone --ready http://pi:8443",
-            ),
-            (
-                "ftp://pi",
-                "only http",
-                "flagstone --ready http://127.0.0.1:8080",
-            ),
-            (
-                "pi.local",
-                "port is missing",
-                "flagstone --ready http://127.0.0.1:8080",
-            ),
-            (
-                "pi:99999",
-                "out of range",
-                "flagstone --ready http://127.0.0.1:8080",
-            ),
-            (
-                "http://pi:80/tables",
-                "no other path",
-                "flagstone --ready http://127.0.0.1:8080",
-            ),
-            (
-                "http://a\r\nb:80",
-                "no host name",
-                "flagstone --ready http://127.0.0.1:8080",
-            ),
-            (
-                "unix:",
-                "path is missing",
-                "flagstone --ready unix:/run/flagstone.sock",
-            ),
+            ("https://pi:8443/x", "no TLS", "flagstone --ready http://pi:8443"),
+            ("ftp://pi", "only http", "flagstone --ready http://127.0.0.1:8080"),
+            ("pi.local", "port is missing", "flagstone --ready http://127.0.0.1:8080"),
+            ("pi:99999", "out of range", "flagstone --ready http://127.0.0.1:8080"),
+            ("http://pi:80/tables", "no other path", "flagstone --ready http://127.0.0.1:8080"),
+            ("http://a\r\nb:80", "no host name", "flagstone --ready http://127.0.0.1:8080"),
+            ("unix:", "path is missing", "flagstone --ready unix:/run/flagstone.sock"),
         ];
         for (url, essential, typed) in cases {
             let (exit, line) = ready(Some(url));

@@ -111,10 +111,7 @@ pub fn database(path: &Path, immutable: bool) -> Result<Facts, StartError> {
         return Err(missing::is_a_folder(path));
     }
     if !metadata.is_file() {
-        let what = format!(
-            "{}: not a regular file (a device, pipe or socket)",
-            path.display()
-        );
+        let what = format!("{}: not a regular file (a device, pipe or socket)", path.display());
         return Err(refuse(what, &[format!("ls -l {}", shell_word(path))]));
     }
     let head = head(path).map_err(|error| match error.kind() {
@@ -140,10 +137,7 @@ fn refuse(what: impl fmt::Display, remedies: &[String]) -> StartError {
 }
 
 fn failed(path: &Path, error: &io::Error) -> StartError {
-    refuse(
-        format!("{}: cannot be read: {error}", path.display()),
-        &[format!("ls -l {}", shell_word(path))],
-    )
+    refuse(format!("{}: cannot be read: {error}", path.display()), &[format!("ls -l {}", shell_word(path))])
 }
 
 fn absent(path: &Path, error: &io::Error) -> StartError {
@@ -157,17 +151,13 @@ fn absent(path: &Path, error: &io::Error) -> StartError {
 /// The first bytes of the file, fewer where it is shorter.
 fn head(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES);
-    File::open(path)?
-        .take(HEAD_BYTES as u64)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(HEAD_BYTES as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// A big-endian number of the header; the caller has checked that the header is whole.
 fn number(head: &[u8], offset: usize) -> u32 {
-    head[offset..offset + 4]
-        .iter()
-        .fold(0, |value, byte| value << 8 | u32::from(*byte))
+    head[offset..offset + 4].iter().fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
 
 /// `data.db` to `data.db-wal`.
@@ -180,9 +170,7 @@ fn beside(resolved: &Path, suffix: &str) -> PathBuf {
 fn gather(path: &Path, resolved: PathBuf, size: u64, head: &[u8]) -> Result<Facts, StartError> {
     let shown = path.display();
     if head.len() < HEADER_BYTES {
-        let what = format!(
-            "{shown}: truncated: it has {size} bytes, the header of a database alone has {HEADER_BYTES}"
-        );
+        let what = format!("{shown}: truncated: it has {size} bytes, the header of a database alone has {HEADER_BYTES}");
         return Err(refuse(what, &again(path)));
     }
     // 16 bits, in which 65,536 does not fit and is written as 1.
@@ -191,27 +179,15 @@ fn gather(path: &Path, resolved: PathBuf, size: u64, head: &[u8]) -> Result<Fact
         size => size,
     };
     if !page_size.is_power_of_two() || page_size < 512 {
-        let what = format!(
-            "{shown}: damaged: its header says a page has {page_size} bytes, which SQLite never writes"
-        );
+        let what = format!("{shown}: damaged: its header says a page has {page_size} bytes, which SQLite never writes");
         return Err(refuse(what, &again(path)));
     }
     if head[19] > 2 {
-        let what = format!(
-            "{shown}: made by a newer SQLite: its format has version {}, this program reads up to 2",
-            head[19]
-        );
-        let dump = format!(
-            "sqlite3 {} .dump | sqlite3 new.db   # with the newer sqlite3",
-            shell_word(path)
-        );
+        let what = format!("{shown}: made by a newer SQLite: its format has version {}, this program reads up to 2", head[19]);
+        let dump = format!("sqlite3 {} .dump | sqlite3 new.db   # with the newer sqlite3", shell_word(path));
         return Err(refuse(what, &[dump]));
     }
-    let length = |suffix: &str| {
-        fs::metadata(beside(&resolved, suffix))
-            .ok()
-            .map(|metadata| metadata.len())
-    };
+    let length = |suffix: &str| fs::metadata(beside(&resolved, suffix)).ok().map(|metadata| metadata.len());
     let (wal, shm, journal) = (length("-wal"), length("-shm"), length("-journal"));
     // A -wal or -journal may hold the pages that the file still lacks: then SQLite completes it.
     if wal.unwrap_or(0) == 0 && journal.unwrap_or(0) == 0 {
@@ -222,18 +198,13 @@ fn gather(path: &Path, resolved: PathBuf, size: u64, head: &[u8]) -> Result<Fact
         path: path.to_owned(),
         size,
         page_size,
-        journal_mode: if head[19] == 2 {
-            JournalMode::Wal
-        } else {
-            JournalMode::Rollback
-        },
+        journal_mode: if head[19] == 2 { JournalMode::Wal } else { JournalMode::Rollback },
         application_id: number(head, 68),
         wal,
         shm,
         journal,
         hot_journal: journal.unwrap_or(0) > 0 && begins_hot(&beside(&resolved, "-journal")),
-        side_files_readable: (wal.is_none() || readable("-wal"))
-            && (shm.is_none() || readable("-shm")),
+        side_files_readable: (wal.is_none() || readable("-wal")) && (shm.is_none() || readable("-shm")),
         folder: rights::writable(resolved.parent().unwrap_or(Path::new("/"))),
         file: rights::writable(&resolved),
         uid: rustix::process::geteuid().as_raw(),
@@ -268,8 +239,7 @@ fn again(path: &Path) -> Vec<String> {
     let word = shell_word(path);
     vec![
         format!("sqlite3 {word} .recover | sqlite3 recovered.db"),
-        "sqlite3 original.db '.backup copy.db'   # a copy that is whole, even while it is written"
-            .to_owned(),
+        "sqlite3 original.db '.backup copy.db'   # a copy that is whole, even while it is written".to_owned(),
     ]
 }
 
@@ -291,9 +261,7 @@ fn judge(facts: &Facts, immutable: bool) -> Result<(), StartError> {
     match facts.journal_mode {
         JournalMode::Wal if !facts.side_files_readable => Err(rights::unreadable_side_file(facts)),
         // Without a -shm SQLite has to create one; with both there, it reads them as they are.
-        JournalMode::Wal
-            if !facts.folder_writable() && (facts.shm.is_none() || facts.wal.is_none()) =>
-        {
+        JournalMode::Wal if !facts.folder_writable() && (facts.shm.is_none() || facts.wal.is_none()) => {
             Err(rights::wal_in_a_closed_folder(facts))
         }
         _ => Ok(()),
@@ -303,14 +271,10 @@ fn judge(facts: &Facts, immutable: bool) -> Result<(), StartError> {
 fn notes(facts: &Facts, immutable: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if immutable {
-        notes
-            .push("--immutable: nobody may write while this runs; changes are not seen".to_owned());
+        notes.push("--immutable: nobody may write while this runs; changes are not seen".to_owned());
         if let Some(bytes) = facts.wal.filter(|bytes| *bytes > 0) {
             let size = super::size_text(bytes);
-            notes.push(format!(
-                "--immutable ignores {size} in {}-wal: what is only there is not served",
-                facts.path.display()
-            ));
+            notes.push(format!("--immutable ignores {size} in {}-wal: what is only there is not served", facts.path.display()));
         }
     } else if facts.journal_mode == JournalMode::Wal && !facts.folder_writable() {
         notes.push("the folder may not be written: -wal and -shm are used as they are".to_owned());

@@ -6,8 +6,13 @@
 pub mod address;
 pub mod block;
 pub mod client;
+pub mod get;
 pub mod inspect;
+pub mod listen;
 pub mod port_holder;
+pub mod serve;
+pub mod sheet;
+pub mod state;
 pub mod suggest;
 
 use std::fmt;
@@ -54,31 +59,19 @@ impl StartError {
     ///
     /// There must be at least one: a message that leaves its reader without a next step is not finished.
     pub fn new(exit: Exit, what: impl fmt::Display, remedies: &[String]) -> StartError {
-        assert!(
-            !remedies.is_empty(),
-            "a start error ends with something to type"
-        );
+        assert!(!remedies.is_empty(), "a start error ends with something to type");
         let mut message = what.to_string();
         for (index, remedy) in remedies.iter().enumerate() {
             message.push_str(if index == 0 { "\n  try: " } else { "\n  or:  " });
             message.push_str(remedy);
         }
-        StartError {
-            exit: exit.code(),
-            message,
-        }
+        StartError { exit: exit.code(), message }
     }
 
     /// A usage error (64), on one line.
     pub fn usage(what: impl fmt::Display, remedy: &str) -> StartError {
-        assert!(
-            !remedy.is_empty(),
-            "a start error ends with something to type"
-        );
-        StartError {
-            exit: Exit::Usage.code(),
-            message: format!("{what}; try: {remedy}"),
-        }
+        assert!(!remedy.is_empty(), "a start error ends with something to type");
+        StartError { exit: Exit::Usage.code(), message: format!("{what}; try: {remedy}") }
     }
 }
 
@@ -94,11 +87,7 @@ impl std::error::Error for StartError {}
 pub fn shell_word(path: &Path) -> String {
     let text = path.to_string_lossy();
     // A leading dash would be read as an option by every tool that we name.
-    let text = if text.starts_with('-') {
-        format!("./{text}")
-    } else {
-        text.into_owned()
-    };
+    let text = if text.starts_with('-') { format!("./{text}") } else { text.into_owned() };
     let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text;
@@ -180,19 +169,9 @@ mod tests {
 
     #[test]
     fn every_message_ends_with_something_to_type() {
-        let error = StartError::new(
-            Exit::Database,
-            "data.db: gone",
-            &["ls".into(), "flagstone --demo".into()],
-        );
-        assert_eq!(
-            error.message,
-            "data.db: gone\n  try: ls\n  or:  flagstone --demo"
-        );
+        let error = StartError::new(Exit::Database, "data.db: gone", &["ls".into(), "flagstone --demo".into()]);
+        assert_eq!(error.message, "data.db: gone\n  try: ls\n  or:  flagstone --demo");
         assert_eq!(error.exit, 66);
-        assert_eq!(
-            StartError::usage("no", "flagstone -h").message,
-            "no; try: flagstone -h"
-        );
+        assert_eq!(StartError::usage("no", "flagstone -h").message, "no; try: flagstone -h");
     }
 }

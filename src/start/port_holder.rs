@@ -36,14 +36,9 @@ pub fn explain(address: &Address, error: &io::Error, served: &str) -> StartError
     match address {
         Address::Tcp(tcp) => explain_tcp(*tcp, error, served, |port| is_free(*tcp, port)),
         Address::Unix(path) => {
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = folder.map_or_else(|| ".".to_owned(), shell_word);
-            refuse(
-                format!("{address}: cannot be listened on: {error}"),
-                &[format!("ls -ld {folder}"), other(8080, served)],
-            )
+            refuse(format!("{address}: cannot be listened on: {error}"), &[format!("ls -ld {folder}"), other(8080, served)])
         }
     }
 }
@@ -67,12 +62,7 @@ fn same_ip(tcp: SocketAddr, port: u16, served: &str) -> String {
     format!("flagstone -l {text} {served}")
 }
 
-fn explain_tcp(
-    tcp: SocketAddr,
-    error: &io::Error,
-    served: &str,
-    free: impl Fn(u16) -> bool,
-) -> StartError {
+fn explain_tcp(tcp: SocketAddr, error: &io::Error, served: &str, free: impl Fn(u16) -> bool) -> StartError {
     let port = tcp.port();
     match Errno::from_io_error(error) {
         Some(Errno::ADDRINUSE) => {
@@ -80,13 +70,9 @@ fn explain_tcp(
                 Some(holder) => format!("{} (pid {})", holder.comm, holder.pid),
                 None => "another process, which only root may see".to_owned(),
             };
-            let next = (port.saturating_add(1)..=port.saturating_add(PORTS_TRIED))
-                .find(|port| free(*port));
+            let next = (port.saturating_add(1)..=port.saturating_add(PORTS_TRIED)).find(|port| free(*port));
             let who = format!("sudo ss -ltnp 'sport = :{port}'");
-            refuse(
-                format!("{tcp} is taken by {by}"),
-                &[same_ip(tcp, next.unwrap_or(0), served), who],
-            )
+            refuse(format!("{tcp} is taken by {by}"), &[same_ip(tcp, next.unwrap_or(0), served), who])
         }
         Some(Errno::ACCESS | Errno::PERM) if port < 1024 && port > 0 => {
             let uid = rustix::process::geteuid().as_raw();
@@ -111,15 +97,9 @@ fn explain_tcp(
         }
         Some(Errno::AFNOSUPPORT) => {
             let family = if tcp.is_ipv6() { "IPv6" } else { "IPv4" };
-            refuse(
-                format!("{tcp}: this machine has {family} switched off"),
-                &[other(port, served)],
-            )
+            refuse(format!("{tcp}: this machine has {family} switched off"), &[other(port, served)])
         }
-        _ => refuse(
-            format!("{tcp}: cannot be listened on: {error}"),
-            &[same_ip(tcp, 0, served)],
-        ),
+        _ => refuse(format!("{tcp}: cannot be listened on: {error}"), &[same_ip(tcp, 0, served)]),
     }
 }
 
@@ -137,9 +117,7 @@ mod tests {
     }
 
     fn message(address: &str, errno: Errno) -> String {
-        let Ok(Address::Tcp(tcp)) = address.parse() else {
-            panic!("{address}")
-        };
+        let Ok(Address::Tcp(tcp)) = address.parse() else { panic!("{address}") };
         let error = explain_tcp(tcp, &error(errno), "data.db", |port| port % 10 == 2);
         assert_eq!(error.exit, 69);
         error.message
@@ -155,16 +133,8 @@ mod tests {
         let begin = format!("{tcp} is taken by ");
         assert!(error.message.starts_with(&begin), "{error}");
         assert!(error.message.contains(&format!("(pid {pid})")), "{error}");
-        assert!(
-            error.message.contains("\n  try: flagstone -l ")
-                && error.message.contains(" 'my data.db'"),
-            "{error}"
-        );
-        let tried = error
-            .message
-            .split("flagstone -l ")
-            .nth(1)
-            .and_then(|rest| rest.split(' ').next());
+        assert!(error.message.contains("\n  try: flagstone -l ") && error.message.contains(" 'my data.db'"), "{error}");
+        let tried = error.message.split("flagstone -l ").nth(1).and_then(|rest| rest.split(' ').next());
         let tried: u16 = tried.and_then(|text| text.parse().ok()).expect("a port");
         assert!(tried == 0 || tried > tcp.port(), "{error}");
     }
@@ -198,20 +168,11 @@ mod tests {
     #[test]
     fn a_low_port_has_two_remedies() {
         let message = message("0.0.0.0:80", Errno::ACCESS);
-        for essential in [
-            "0.0.0.0:80",
-            "below 1024",
-            "uid ",
-            "try: flagstone -l :8080 data.db",
-            "or:  sudo setcap",
-        ] {
+        for essential in ["0.0.0.0:80", "below 1024", "uid ", "try: flagstone -l :8080 data.db", "or:  sudo setcap"] {
             assert!(message.contains(essential), "{message}");
         }
         let high = self::message("0.0.0.0:8080", Errno::ACCESS);
-        assert!(
-            !high.contains("1024") && high.contains("try: flagstone -l :0 data.db"),
-            "{high}"
-        );
+        assert!(!high.contains("1024") && high.contains("try: flagstone -l :0 data.db"), "{high}");
     }
 
     #[test]
@@ -219,11 +180,7 @@ mod tests {
         let tcp: SocketAddr = "192.0.2.1:8080".parse().expect("an address");
         let foreign = TcpListener::bind(tcp).expect_err("not ours");
         let message = explain(&Address::Tcp(tcp), &foreign, "--demo").message;
-        for essential in [
-            "does not have the address 192.0.2.1",
-            "it has 127.0.0.1",
-            "try: flagstone -l :8080 --demo",
-        ] {
+        for essential in ["does not have the address 192.0.2.1", "it has 127.0.0.1", "try: flagstone -l :8080 --demo"] {
             assert!(message.contains(essential), "{message}");
         }
     }
@@ -231,19 +188,8 @@ mod tests {
     #[test]
     fn every_other_error_ends_with_something_to_type() {
         let message = message("[::1]:8080", Errno::AFNOSUPPORT);
-        assert!(
-            message.contains("IPv6 switched off") && message.contains("try: flagstone -l 8080"),
-            "{message}"
-        );
-        let unix = explain(
-            &Address::Unix("/nowhere/s".into()),
-            &error(Errno::NOENT),
-            "data.db",
-        );
-        assert!(
-            unix.message.contains("unix:/nowhere/s")
-                && unix.message.contains("try: ls -ld /nowhere"),
-            "{unix}"
-        );
+        assert!(message.contains("IPv6 switched off") && message.contains("try: flagstone -l 8080"), "{message}");
+        let unix = explain(&Address::Unix("/nowhere/s".into()), &error(Errno::NOENT), "data.db");
+        assert!(unix.message.contains("unix:/nowhere/s") && unix.message.contains("try: ls -ld /nowhere"), "{unix}");
     }
 }

@@ -27,11 +27,7 @@ pub fn distance(left: &str, right: &str) -> usize {
 /// The candidate nearest to `name`, at most `most` edits away; case costs nothing; the first wins a tie.
 ///
 /// Fewer edits than `name` has characters are required: otherwise a name of two letters is near to every other one.
-pub fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-    most: usize,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>, most: usize) -> Option<&'a str> {
     let name = name.to_lowercase();
     let length = name.chars().count();
     candidates
@@ -81,11 +77,7 @@ mod tests {
         for (name, expected) in cases {
             assert_eq!(nearest(name, options, 2), expected, "{name}");
         }
-        assert_eq!(
-            nearest("data", ["date", "dataa"], 2),
-            Some("date"),
-            "the first wins a tie"
-        );
+        assert_eq!(nearest("data", ["date", "dataa"], 2), Some("date"), "the first wins a tie");
     }
 
     proptest! {

@@ -11,20 +11,10 @@ macro_rules! sixteen {
         "a:1\r\na:2\r\na:3\r\na:4\r\na:5\r\na:6\r\na:7\r\na:8\r\nb:1\r\nb:2\r\nb:3\r\nb:4\r\nb:5\r\nb:6\r\nb:7\r\nb:8\r\n"
     };
 }
-const FIELDS_65: &str = concat!(
-    "GET / HTTP/1.1\r\nHost: a\r\n",
-    sixteen!(),
-    sixteen!(),
-    sixteen!(),
-    sixteen!(),
-    "\r\n"
-);
+const FIELDS_65: &str = concat!("GET / HTTP/1.1\r\nHost: a\r\n", sixteen!(), sixteen!(), sixteen!(), sixteen!(), "\r\n");
 
-const TRAILERS_17: &str = concat!(
-    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
-    sixteen!(),
-    "c: 17\r\n\r\n"
-);
+const TRAILERS_17: &str =
+    concat!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", sixteen!(), "c: 17\r\n\r\n");
 
 #[rustfmt::skip] // one request, one line
 pub const TABLE: &[Entry] = &[

@@ -12,11 +12,7 @@ pub enum Expect {
     /// Refused with this status; the connection closes, whatever follows is not read.
     Status(u16),
     /// Read, with this meaning. `path` is as it was sent, before `?`.
-    Served {
-        method: &'static str,
-        path: &'static str,
-        body: &'static [u8],
-    },
+    Served { method: &'static str, path: &'static str, body: &'static [u8] },
     /// Not complete: more bytes are waited for.
     Waits,
 }
@@ -30,11 +26,7 @@ pub struct Entry {
 }
 
 const fn entry(name: &'static str, bytes: &'static [u8], outcome: &'static [Expect]) -> Entry {
-    Entry {
-        name,
-        bytes,
-        outcome,
-    }
+    Entry { name, bytes, outcome }
 }
 
 const fn served(method: &'static str, path: &'static str, body: &'static [u8]) -> Expect {
@@ -47,7 +39,5 @@ const BAD: &[Expect] = &[Expect::Status(400)];
 
 /// All entries. None depends on limits, as long as a head of 4 KiB and a body of 64 KiB may pass.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    [good::TABLE, lines::TABLE, fields::TABLE, smuggling::TABLE]
-        .into_iter()
-        .flatten()
+    [good::TABLE, lines::TABLE, fields::TABLE, smuggling::TABLE].into_iter().flatten()
 }

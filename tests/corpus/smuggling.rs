@@ -6,23 +6,14 @@ use super::{BAD, Entry, Expect, entry, served};
 /// A chunked POST with this behind its head.
 macro_rules! chunks {
     ($body:literal) => {
-        concat!(
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-            $body
-        )
-        .as_bytes()
+        concat!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", $body).as_bytes()
     };
 }
 
 /// A POST with these lines before the end of its head, and a small body that is chunked if it is.
 macro_rules! framed {
     ($lines:literal) => {
-        concat!(
-            "POST / HTTP/1.1\r\nHost: a\r\n",
-            $lines,
-            "\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
-        )
-        .as_bytes()
+        concat!("POST / HTTP/1.1\r\nHost: a\r\n", $lines, "\r\n\r\n5\r\nhello\r\n0\r\n\r\n").as_bytes()
     };
 }
 

@@ -24,14 +24,8 @@ fn second_page(table: &str, query: &str) -> String {
 
 #[test]
 fn paging_by_key_searches() {
-    assert_eq!(
-        second_page("t", ""),
-        "SEARCH t USING INTEGER PRIMARY KEY (rowid>?)"
-    );
-    assert_eq!(
-        second_page("t", "order=id.desc"),
-        "SEARCH t USING INTEGER PRIMARY KEY (rowid<?)"
-    );
+    assert_eq!(second_page("t", ""), "SEARCH t USING INTEGER PRIMARY KEY (rowid>?)");
+    assert_eq!(second_page("t", "order=id.desc"), "SEARCH t USING INTEGER PRIMARY KEY (rowid<?)");
     assert_eq!(second_page("w", ""), "SEARCH w USING PRIMARY KEY (x>?)");
 }
 
@@ -41,10 +35,7 @@ fn paging_by_an_indexed_column_searches_its_index_and_does_not_sort() {
         ("order=a", "SEARCH t USING INDEX t_a (a>?)"),
         ("order=a.desc", "SEARCH t USING INDEX t_a (a<?)"),
         ("order=b", "SEARCH t USING INDEX t_b (b>?)"),
-        (
-            "select=id&order=b.nullsfirst",
-            "SEARCH t USING COVERING INDEX t_b (b>?)",
-        ),
+        ("select=id&order=b.nullsfirst", "SEARCH t USING COVERING INDEX t_b (b>?)"),
         // NULLs may follow: the index is walked from its end, but nothing is sorted.
         ("order=b.desc", "SCAN t USING INDEX t_b"),
     ] {
@@ -56,32 +47,18 @@ fn paging_by_an_indexed_column_searches_its_index_and_does_not_sort() {
 fn a_row_is_searched_by_its_key() {
     let mut database = database();
     assert_eq!(database.row("t", "7").len(), 1);
-    assert_eq!(
-        database.explain(),
-        "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)"
-    );
+    assert_eq!(database.explain(), "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)");
     assert_eq!(database.row("w", "a1,8").len(), 1);
-    assert_eq!(
-        database.explain(),
-        "SEARCH w USING PRIMARY KEY (x=? AND y=?)"
-    );
+    assert_eq!(database.explain(), "SEARCH w USING PRIMARY KEY (x=? AND y=?)");
     assert_eq!(database.row("t", "999").len(), 0);
 }
 
 #[test]
 fn filters_use_indexes() {
     let mut database = database();
-    for (query, part) in [
-        ("a=eq.a1", "t_a (a=?)"),
-        ("b=in.(1,2)", "t_b (b=?)"),
-        ("b=gte.1&b=lt.2", "t_b (b>? AND b<?)"),
-    ] {
+    for (query, part) in [("a=eq.a1", "t_a (a=?)"), ("b=in.(1,2)", "t_b (b=?)"), ("b=gte.1&b=lt.2", "t_b (b>? AND b<?)")] {
         database.plan("t", query).expect("known");
-        assert!(
-            database.explain().contains(part),
-            "{query}: {}",
-            database.explain()
-        );
+        assert!(database.explain().contains(part), "{query}: {}", database.explain());
     }
 }
 

@@ -74,19 +74,14 @@ impl Stream {
 }
 
 fn connect_from(source: Ipv4Addr, address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM,
-        None,
-    )?;
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // Ports in TIME_WAIT may be taken again: the run before this one left many.
     socket.set_reuse_address(true)?;
     socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
     match socket.connect(&address.into()) {
         Ok(()) => {}
-        Err(error)
-            if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
         Err(error) => return Err(error),
     }
     Ok(TcpStream::from_std(socket.into()))
@@ -160,19 +155,10 @@ impl Default for Connection {
 impl Connection {
     /// Begins to connect and registers the socket.
     pub fn open(
-        &mut self,
-        address: &Address,
-        source: Option<Ipv4Addr>,
-        registry: &Registry,
-        token: Token,
-        now: Instant,
+        &mut self, address: &Address, source: Option<Ipv4Addr>, registry: &Registry, token: Token, now: Instant,
     ) -> io::Result<()> {
         let mut stream = Stream::connect(address, source)?;
-        registry.register(
-            stream.source(),
-            token,
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
+        registry.register(stream.source(), token, Interest::READABLE | Interest::WRITABLE)?;
         self.phase = Phase::Connecting(stream, now);
         Ok(())
     }
@@ -186,9 +172,7 @@ impl Connection {
             None => Ok(false),
             Some(Err(error)) => Err(error),
             Some(Ok(())) => {
-                let Phase::Connecting(stream, _) =
-                    std::mem::replace(&mut self.phase, Phase::Closed { retry_at: None })
-                else {
+                let Phase::Connecting(stream, _) = std::mem::replace(&mut self.phase, Phase::Closed { retry_at: None }) else {
                     unreachable!("it was connecting four lines above")
                 };
                 self.phase = Phase::Open(stream);
@@ -250,9 +234,7 @@ impl Connection {
     pub fn waiting_since(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Connecting(_, since) => Some(*since),
-            Phase::Open(_) | Phase::Closed { .. } => {
-                self.in_flight.front().map(|oldest| oldest.sent)
-            }
+            Phase::Open(_) | Phase::Closed { .. } => self.in_flight.front().map(|oldest| oldest.sent),
         }
     }
 }

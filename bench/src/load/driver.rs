@@ -63,21 +63,15 @@ impl<'o> Driver<'o> {
     /// Prepares a run; nothing is connected yet.
     pub fn new(options: &'o Options, stop: &'o AtomicBool) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let timer = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-        )?;
-        poll.registry()
-            .register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
         Ok(Self {
             options,
             stop,
             poll,
             timer,
             armed: None,
-            connections: std::iter::repeat_with(Connection::default)
-                .take(options.connections)
-                .collect(),
+            connections: std::iter::repeat_with(Connection::default).take(options.connections).collect(),
             schedule: None,
             free: VecDeque::with_capacity(options.connections),
             again: VecDeque::new(),
@@ -96,24 +90,12 @@ impl<'o> Driver<'o> {
         let mut events = Events::with_capacity(1024);
         self.set_up(&mut events)?;
         let start = Instant::now();
-        if self.tally.failures() > 0
-            && !self
-                .connections
-                .iter()
-                .any(|one| matches!(one.phase, Phase::Open(_)))
-        {
+        if self.tally.failures() > 0 && !self.connections.iter().any(|one| matches!(one.phase, Phase::Open(_))) {
             // Nobody is there: more attempts would tell nothing new.
             return Ok(self.finish(start, false));
         }
-        let Options {
-            rate,
-            limit,
-            duration,
-            ..
-        } = *self.options;
-        let schedule = self
-            .schedule
-            .insert(Schedule::new(start, rate, limit, duration));
+        let Options { rate, limit, duration, .. } = *self.options;
+        let schedule = self.schedule.insert(Schedule::new(start, rate, limit, duration));
         // What is still unanswered then has timed out.
         let give_up = schedule.end() + self.options.timeout;
         for index in 0..self.connections.len() {
@@ -196,9 +178,7 @@ impl<'o> Driver<'o> {
     }
 
     fn due(&self, now: Instant) -> Option<Instant> {
-        self.schedule
-            .as_ref()
-            .and_then(|schedule| schedule.due(now))
+        self.schedule.as_ref().and_then(|schedule| schedule.due(now))
     }
 
     /// Lets the timer wake the poll when the next request is due.
@@ -206,20 +186,9 @@ impl<'o> Driver<'o> {
         if due.is_none() || due == self.armed {
             return Ok(());
         }
-        let wait = due
-            .map_or(Duration::ZERO, |due| due.saturating_duration_since(now))
-            .max(Duration::from_nanos(1));
-        let value = Timespec {
-            tv_sec: wait.as_secs() as i64,
-            tv_nsec: wait.subsec_nanos().into(),
-        };
-        let once = Itimerspec {
-            it_interval: Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
-            it_value: value,
-        };
+        let wait = due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now)).max(Duration::from_nanos(1));
+        let value = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
         self.armed = due;
         Ok(())
@@ -275,18 +244,10 @@ impl<'o> Driver<'o> {
     /// Begins to connect; a failure is accounted for.
     fn open(&mut self, index: usize, now: Instant) {
         let sources = u32::from(self.options.sources);
-        let source = (sources > 0).then(|| {
-            Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 0, 2).to_bits() + index as u32 % sources)
-        });
+        let source = (sources > 0).then(|| Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 0, 2).to_bits() + index as u32 % sources));
         let connection = &mut self.connections[index];
         self.handshakes += 1;
-        let opened = connection.open(
-            &self.options.address,
-            source,
-            self.poll.registry(),
-            Token(index),
-            now,
-        );
+        let opened = connection.open(&self.options.address, source, self.poll.registry(), Token(index), now);
         if let Err(error) = opened {
             self.connect_failed(index, &error);
         }
@@ -329,11 +290,7 @@ impl<'o> Driver<'o> {
 
     /// Queues the next request if one is due, and opens the connection for it if need be.
     fn send_one(&mut self, index: usize, now: Instant) -> bool {
-        let Some(due) = self
-            .schedule
-            .as_mut()
-            .and_then(|schedule| schedule.take(now))
-        else {
+        let Some(due) = self.schedule.as_mut().and_then(|schedule| schedule.take(now)) else {
             return false;
         };
         self.connections[index].queue(&self.options.requests[self.next_path], due, now);
@@ -365,9 +322,7 @@ impl<'o> Driver<'o> {
                 }
                 continue;
             }
-            let late = connection
-                .waiting_since()
-                .is_some_and(|since| now >= since + self.options.timeout);
+            let late = connection.waiting_since().is_some_and(|since| now >= since + self.options.timeout);
             if late {
                 if matches!(connection.phase, Phase::Connecting(..)) {
                     self.handshakes -= 1;

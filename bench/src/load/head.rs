@@ -59,8 +59,7 @@ pub fn parse(bytes: &[u8], head_only: bool) -> Result<Option<Head>, Malformed> {
     // A complete parse has both; 0 would be a status that no server can send.
     let status = response.code.unwrap_or(0);
     let minor = response.version.unwrap_or(1);
-    let (mut announced, mut chunked, mut encoded, mut closing, mut keeping) =
-        (None, false, false, false, false);
+    let (mut announced, mut chunked, mut encoded, mut closing, mut keeping) = (None, false, false, false, false);
     for field in response.headers.iter() {
         if field.name.eq_ignore_ascii_case("content-length") {
             let length = digits(field.value)?;
@@ -70,9 +69,7 @@ pub fn parse(bytes: &[u8], head_only: bool) -> Result<Option<Head>, Malformed> {
             announced = Some(length);
         } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
             encoded = true;
-            chunked = tokens(field.value)
-                .last()
-                .is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+            chunked = tokens(field.value).last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
         } else if field.name.eq_ignore_ascii_case("connection") {
             closing |= tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"close"));
             keeping |= tokens(field.value).any(|token| token.eq_ignore_ascii_case(b"keep-alive"));
@@ -88,12 +85,7 @@ pub fn parse(bytes: &[u8], head_only: bool) -> Result<Option<Head>, Malformed> {
         (_, None) => Framing::UntilClose,
     };
     let close = closing || (minor == 0 && !keeping) || matches!(framing, Framing::UntilClose);
-    Ok(Some(Head {
-        length,
-        status,
-        close,
-        framing,
-    }))
+    Ok(Some(Head { length, status, close, framing }))
 }
 
 /// Digits only: Rust's own parse would take "+5".

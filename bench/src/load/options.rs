@@ -101,11 +101,7 @@ pub struct Options {
 impl Options {
     /// Whether a reply with this status is a success.
     pub fn expects(&self, status: u16) -> bool {
-        if self.expect.is_empty() {
-            (200..400).contains(&status)
-        } else {
-            self.expect.contains(&status)
-        }
+        if self.expect.is_empty() { (200..400).contains(&status) } else { self.expect.contains(&status) }
     }
 }
 
@@ -135,21 +131,15 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Opt
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(None),
-            Short('c') | Long("connections") => {
-                draft.connections = Some(number(&mut parser, 1, CONNECTIONS_MAX)?)
-            }
+            Short('c') | Long("connections") => draft.connections = Some(number(&mut parser, 1, CONNECTIONS_MAX)?),
             Short('n') | Long("requests") => draft.limit = Some(number(&mut parser, 1, u64::MAX)?),
-            Short('t') | Long("seconds") => {
-                draft.seconds = Some(number(&mut parser, 0.001, SECONDS_MAX)?)
-            }
+            Short('t') | Long("seconds") => draft.seconds = Some(number(&mut parser, 0.001, SECONDS_MAX)?),
             Short('p') | Long("pipeline") => draft.depth = Some(number(&mut parser, 1, DEPTH_MAX)?),
             Short('r') | Long("rate") => draft.rate = Some(number(&mut parser, 0.1, RATE_MAX)?),
             Short('H') => draft.headers.push(parser.value()?.string()?),
             Short('X') => draft.method = Some(parser.value()?.string()?),
             Long("body") => draft.body = parser.value()?.string()?,
-            Long("path") => draft
-                .paths
-                .push(target::checked_path(&parser.value()?.string()?)?),
+            Long("path") => draft.paths.push(target::checked_path(&parser.value()?.string()?)?),
             Long("bind-sources") => draft.sources = number(&mut parser, 1, SOURCES_MAX)?,
             Long("no-keep-alive") => draft.no_keep_alive = true,
             Long("expect") => draft.expect.extend(codes(&parser.value()?.string()?)?),
@@ -166,26 +156,13 @@ impl Draft {
     fn finish(mut self) -> Result<Options, Usage> {
         let targets = self.targets()?;
         let (address, authority) = (targets[0].address.clone(), targets[0].authority.clone());
-        let paths: Vec<String> = targets
-            .into_iter()
-            .map(|target| target.path)
-            .chain(self.paths.drain(..))
-            .collect();
-        let method = self
-            .method
-            .take()
-            .unwrap_or(if self.body.is_empty() { "GET" } else { "POST" }.to_owned());
-        if method.is_empty()
-            || !method
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        {
+        let paths: Vec<String> = targets.into_iter().map(|target| target.path).chain(self.paths.drain(..)).collect();
+        let method = self.method.take().unwrap_or(if self.body.is_empty() { "GET" } else { "POST" }.to_owned());
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Err(Usage(format!("{method:?}: a method is a word")));
         }
         let head = self.head(&authority)?;
-        let requests = paths.iter().map(|path| {
-            format!("{method} {path} HTTP/1.1\r\n{head}\r\n{}", self.body).into_bytes()
-        });
+        let requests = paths.iter().map(|path| format!("{method} {path} HTTP/1.1\r\n{head}\r\n{}", self.body).into_bytes());
         let seconds = match (self.seconds, self.limit) {
             (Some(seconds), _) => seconds,
             (None, Some(_)) => SECONDS_MAX,
@@ -216,29 +193,17 @@ impl Draft {
             targets.push(target::parse(url)?);
         }
         let Some(first) = targets.first() else {
-            return Err(Usage(
-                "no target; try: bench load http://127.0.0.1:8080/".to_owned(),
-            ));
+            return Err(Usage("no target; try: bench load http://127.0.0.1:8080/".to_owned()));
         };
-        if let Some(other) = targets
-            .iter()
-            .find(|target| target.address != first.address)
-        {
-            return Err(Usage(format!(
-                "{} and {}: one run loads one server",
-                first.address, other.address
-            )));
+        if let Some(other) = targets.iter().find(|target| target.address != first.address) {
+            return Err(Usage(format!("{} and {}: one run loads one server", first.address, other.address)));
         }
         let ipv4 = matches!(first.address, Address::Tcp(address) if address.is_ipv4());
         if self.sources > 0 && !ipv4 {
-            return Err(Usage(
-                "--bind-sources is for IPv4 targets: 127.0.0.0/8 has many addresses".to_owned(),
-            ));
+            return Err(Usage("--bind-sources is for IPv4 targets: 127.0.0.0/8 has many addresses".to_owned()));
         }
         if self.no_keep_alive && self.depth.is_some_and(|depth| depth > 1) {
-            return Err(Usage(
-                "--no-keep-alive and --pipeline exclude each other".to_owned(),
-            ));
+            return Err(Usage("--no-keep-alive and --pipeline exclude each other".to_owned()));
         }
         Ok(targets)
     }
@@ -247,15 +212,11 @@ impl Draft {
         let (mut head, mut hosted, mut measured) = (String::new(), false, false);
         for header in &self.headers {
             let name = header.split_once(':').map_or("", |(name, _)| name);
-            if name.is_empty()
-                || name.contains(char::is_whitespace)
-                || header.contains(char::is_control)
-            {
+            if name.is_empty() || name.contains(char::is_whitespace) || header.contains(char::is_control) {
                 return Err(Usage(format!("{header:?}: a header is 'Name: value'")));
             }
             hosted |= name.eq_ignore_ascii_case("host");
-            measured |= name.eq_ignore_ascii_case("content-length")
-                || name.eq_ignore_ascii_case("transfer-encoding");
+            measured |= name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding");
             head.push_str(header);
             head.push_str("\r\n");
         }
@@ -280,23 +241,13 @@ where
     let text = parser.value()?.string()?;
     match text.parse::<T>() {
         Ok(value) if value >= least && value <= most => Ok(value),
-        _ => Err(Usage(format!(
-            "{text}: a number from {least} to {most} is wanted"
-        ))),
+        _ => Err(Usage(format!("{text}: a number from {least} to {most} is wanted"))),
     }
 }
 
 fn codes(text: &str) -> Result<Vec<u16>, Usage> {
-    let code = |code: &str| {
-        code.trim()
-            .parse()
-            .ok()
-            .filter(|code| (200..=999).contains(code))
-    };
-    text.split(',')
-        .map(code)
-        .collect::<Option<_>>()
-        .ok_or_else(|| Usage(format!("{text}: --expect 200 or 200,404")))
+    let code = |code: &str| code.trim().parse().ok().filter(|code| (200..=999).contains(code));
+    text.split(',').map(code).collect::<Option<_>>().ok_or_else(|| Usage(format!("{text}: --expect 200 or 200,404")))
 }
 
 #[cfg(test)]
@@ -310,34 +261,17 @@ mod tests {
     #[test]
     fn a_bare_url_gives_the_bounded_defaults() {
         let options = parsed("http://127.0.0.1:8080/x").unwrap();
-        assert_eq!(
-            (
-                options.connections,
-                options.depth,
-                options.limit,
-                options.rate
-            ),
-            (50, 1, None, None)
-        );
-        assert_eq!(
-            (options.duration, options.timeout),
-            (Duration::from_secs(5), Duration::from_secs(10))
-        );
-        assert_eq!(
-            options.requests,
-            [b"GET /x HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"]
-        );
+        assert_eq!((options.connections, options.depth, options.limit, options.rate), (50, 1, None, None));
+        assert_eq!((options.duration, options.timeout), (Duration::from_secs(5), Duration::from_secs(10)));
+        assert_eq!(options.requests, [b"GET /x HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"]);
         assert!(options.keep_alive && options.expects(304) && !options.expects(404));
     }
 
     #[test]
     fn requests_carry_method_headers_and_body() {
-        let options = parsed(
-            "http://[::1]:1/a http://[::1]:1/b --path /c --body hey -H host:z -H A:b --no-keep-alive",
-        );
+        let options = parsed("http://[::1]:1/a http://[::1]:1/b --path /c --body hey -H host:z -H A:b --no-keep-alive");
         let expected = "host:z\r\nA:b\r\nContent-Length: 3\r\nConnection: close\r\n\r\nhey";
-        let expected = ["/a", "/b", "/c"]
-            .map(|path| format!("POST {path} HTTP/1.1\r\n{expected}").into_bytes());
+        let expected = ["/a", "/b", "/c"].map(|path| format!("POST {path} HTTP/1.1\r\n{expected}").into_bytes());
         assert_eq!(options.unwrap().requests, expected);
     }
 
@@ -345,10 +279,7 @@ mod tests {
     fn expected_codes_replace_the_default() {
         let options = parsed("http://127.0.0.1/ --expect 503,404 -n 9").unwrap();
         assert!(options.expects(503) && options.expects(404) && !options.expects(200));
-        assert_eq!(
-            (options.limit, options.duration),
-            (Some(9), Duration::from_secs(600))
-        );
+        assert_eq!((options.limit, options.duration), (Some(9), Duration::from_secs(600)));
     }
 
     #[test]

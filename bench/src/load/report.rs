@@ -54,8 +54,7 @@ const LATENCY_MAX_NS: u64 = 700_000_000_000;
 /// Significant digits kept of each latency.
 const DIGITS: u8 = 3;
 /// The percentiles that are printed.
-const PERCENTILES: [(&str, f64); 4] =
-    [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
+const PERCENTILES: [(&str, f64); 4] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
 
 /// The counts of one run.
 #[derive(Debug)]
@@ -87,8 +86,7 @@ pub struct Tally {
 }
 
 fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_NS, DIGITS)
-        .expect("the bounds are constants in the allowed range")
+    Histogram::new_with_bounds(1, LATENCY_MAX_NS, DIGITS).expect("the bounds are constants in the allowed range")
 }
 
 impl Default for Tally {
@@ -140,9 +138,7 @@ impl Tally {
 
     /// Nothing failed, every status was expected, and there was at least one reply.
     pub fn is_clean(&self, options: &Options) -> bool {
-        self.failures() == 0
-            && self.replies() > 0
-            && self.statuses.keys().all(|&status| options.expects(status))
+        self.failures() == 0 && self.replies() > 0 && self.statuses.keys().all(|&status| options.expects(status))
     }
 
     /// The report for people.
@@ -151,45 +147,15 @@ impl Tally {
         let seconds = self.elapsed.as_secs_f64();
         if options.keep_alive {
             let (connections, took) = (options.connections, self.setup.as_secs_f64() * 1000.0);
-            line(
-                &mut out,
-                "set-up",
-                format_args!("{connections} connections in {took:.1} ms"),
-            );
+            line(&mut out, "set-up", format_args!("{connections} connections in {took:.1} ms"));
         }
-        line(
-            &mut out,
-            "requests",
-            format_args!("{} in {seconds:.3} s", self.replies()),
-        );
-        line(
-            &mut out,
-            "throughput",
-            format_args!("{:.0} requests/s", self.rate()),
-        );
-        let (wire, body) = (
-            per_second(self.wire_bytes, self.elapsed),
-            per_second(self.body_bytes, self.elapsed),
-        );
-        line(
-            &mut out,
-            "bytes",
-            format_args!(
-                "{wire:.0} bytes/s, of which bodies {body:.0}; {} in all",
-                self.wire_bytes
-            ),
-        );
-        line(
-            &mut out,
-            "latency us",
-            format_args!("{}", percentiles(&self.latency)),
-        );
+        line(&mut out, "requests", format_args!("{} in {seconds:.3} s", self.replies()));
+        line(&mut out, "throughput", format_args!("{:.0} requests/s", self.rate()));
+        let (wire, body) = (per_second(self.wire_bytes, self.elapsed), per_second(self.body_bytes, self.elapsed));
+        line(&mut out, "bytes", format_args!("{wire:.0} bytes/s, of which bodies {body:.0}; {} in all", self.wire_bytes));
+        line(&mut out, "latency us", format_args!("{}", percentiles(&self.latency)));
         if options.rate.is_some() {
-            line(
-                &mut out,
-                "sent late us",
-                format_args!("{} (the driver's own share)", percentiles(&self.lag)),
-            );
+            line(&mut out, "sent late us", format_args!("{} (the driver's own share)", percentiles(&self.lag)));
         }
         self.write_outcomes(&mut out, options);
         out
@@ -198,16 +164,8 @@ impl Tally {
     /// Statuses, failures and closes.
     fn write_outcomes(&self, out: &mut String, options: &Options) {
         for (status, count) in &self.statuses {
-            let note = if options.expects(*status) {
-                ""
-            } else {
-                "  <- not expected"
-            };
-            line(
-                out,
-                &format!("status {status}"),
-                format_args!("{count}{note}"),
-            );
+            let note = if options.expects(*status) { "" } else { "  <- not expected" };
+            line(out, &format!("status {status}"), format_args!("{count}{note}"));
         }
         if self.failures() == 0 {
             line(out, "errors", format_args!("none"));
@@ -220,18 +178,10 @@ impl Tally {
         }
         if self.announced_closes + self.idle_closes > 0 {
             let (announced, idle) = (self.announced_closes, self.idle_closes);
-            line(
-                out,
-                "reconnects",
-                format_args!("{announced} closes were announced, {idle} were of idle connections"),
-            );
+            line(out, "reconnects", format_args!("{announced} closes were announced, {idle} were of idle connections"));
         }
         if self.interrupted {
-            line(
-                out,
-                "interrupted",
-                format_args!("by a signal; the figures cover the time until then"),
-            );
+            line(out, "interrupted", format_args!("by a signal; the figures cover the time until then"));
         }
     }
 
@@ -239,9 +189,7 @@ impl Tally {
     pub fn json(&self, options: &Options) -> String {
         let mut out = String::from("{");
         let paths: Vec<String> = options.paths.iter().map(|path| quoted(path)).collect();
-        let rate = options
-            .rate
-            .map_or("null".to_owned(), |rate| rate.to_string());
+        let rate = options.rate.map_or("null".to_owned(), |rate| rate.to_string());
         let _ = write!(
             out,
             "\"target\":{},\"paths\":[{}],\"connections\":{},\"depth\":{},\"mode\":\"{}\",\"rate\":{rate},\"keep_alive\":{},\"machine\":{}",
@@ -249,11 +197,7 @@ impl Tally {
             paths.join(","),
             options.connections,
             options.depth,
-            if options.rate.is_some() {
-                "open"
-            } else {
-                "closed"
-            },
+            if options.rate.is_some() { "open" } else { "closed" },
             options.keep_alive,
             quoted(machine::line()),
         );
@@ -271,24 +215,13 @@ impl Tally {
         for (name, histogram) in [("latency_us", &self.latency), ("sent_late_us", &self.lag)] {
             let _ = write!(out, ",\"{name}\":{{");
             for (label, percentile) in PERCENTILES {
-                let _ = write!(
-                    out,
-                    "\"{label}\":{:.1},",
-                    histogram.value_at_percentile(percentile) as f64 / 1000.0
-                );
+                let _ = write!(out, "\"{label}\":{:.1},", histogram.value_at_percentile(percentile) as f64 / 1000.0);
             }
             let _ = write!(out, "\"max\":{:.1}}}", histogram.max() as f64 / 1000.0);
         }
-        let statuses: Vec<String> = self
-            .statuses
-            .iter()
-            .map(|(status, count)| format!("\"{status}\":{count}"))
-            .collect();
-        let faults: Vec<String> = self
-            .faults
-            .iter()
-            .map(|(fault, count)| format!("\"{}\":{count}", fault.name().replace(' ', "_")))
-            .collect();
+        let statuses: Vec<String> = self.statuses.iter().map(|(status, count)| format!("\"{status}\":{count}")).collect();
+        let faults: Vec<String> =
+            self.faults.iter().map(|(fault, count)| format!("\"{}\":{count}", fault.name().replace(' ', "_"))).collect();
         let _ = write!(
             out,
             ",\"statuses\":{{{}}},\"errors\":{{{}}},\"announced_closes\":{},\"idle_closes\":{},\"interrupted\":{},\"ok\":{}}}",
@@ -306,28 +239,14 @@ impl Tally {
 /// The lines before the run: what is done to whom, and on what machine.
 pub fn setup_text(options: &Options) -> String {
     let mut out = String::new();
-    line(
-        &mut out,
-        "target",
-        format_args!("{} {}", options.address, options.paths.join(" ")),
-    );
+    line(&mut out, "target", format_args!("{} {}", options.address, options.paths.join(" ")));
     let mode = match options.rate {
-        Some(rate) => format!(
-            "open loop, {rate} requests/s: latencies count from the moment a request is due"
-        ),
+        Some(rate) => format!("open loop, {rate} requests/s: latencies count from the moment a request is due"),
         None => "closed loop: latencies are service times".to_owned(),
     };
-    let reuse = if options.keep_alive {
-        ""
-    } else {
-        ", a new connection for each request"
-    };
+    let reuse = if options.keep_alive { "" } else { ", a new connection for each request" };
     let (connections, depth) = (options.connections, options.depth);
-    line(
-        &mut out,
-        "load",
-        format_args!("{connections} connections, depth {depth}{reuse}, {mode}"),
-    );
+    line(&mut out, "load", format_args!("{connections} connections, depth {depth}{reuse}, {mode}"));
     line(&mut out, "machine", format_args!("{}", machine::line()));
     out
 }
@@ -335,11 +254,7 @@ pub fn setup_text(options: &Options) -> String {
 fn percentiles(histogram: &Histogram<u64>) -> String {
     let mut out = String::new();
     for (label, percentile) in PERCENTILES {
-        let _ = write!(
-            out,
-            "{label} {:.1}  ",
-            histogram.value_at_percentile(percentile) as f64 / 1000.0
-        );
+        let _ = write!(out, "{label} {:.1}  ", histogram.value_at_percentile(percentile) as f64 / 1000.0);
     }
     let _ = write!(out, "max {:.1}", histogram.max() as f64 / 1000.0);
     out
@@ -350,11 +265,7 @@ fn line(out: &mut String, label: &str, value: std::fmt::Arguments<'_>) {
 }
 
 fn per_second(count: u64, elapsed: Duration) -> f64 {
-    if elapsed.is_zero() {
-        0.0
-    } else {
-        count as f64 / elapsed.as_secs_f64()
-    }
+    if elapsed.is_zero() { 0.0 } else { count as f64 / elapsed.as_secs_f64() }
 }
 
 /// A JSON string.
@@ -378,17 +289,12 @@ mod tests {
     use super::*;
 
     fn options(line: &str) -> Options {
-        super::super::options::parse(line.split(' ').map(Into::into))
-            .unwrap()
-            .unwrap()
+        super::super::options::parse(line.split(' ').map(Into::into)).unwrap().unwrap()
     }
 
     #[test]
     fn a_run_is_clean_only_with_replies_without_faults_and_with_expected_statuses() {
-        let (plain, strict) = (
-            options("http://127.0.0.1/"),
-            options("http://127.0.0.1/ --expect 404"),
-        );
+        let (plain, strict) = (options("http://127.0.0.1/"), options("http://127.0.0.1/ --expect 404"));
         let mut tally = Tally::default();
         assert!(!tally.is_clean(&plain));
         tally.statuses.insert(200, 3);
@@ -402,22 +308,13 @@ mod tests {
 
     #[test]
     fn the_report_says_which_loop_it_was() {
-        assert!(
-            setup_text(&options("http://127.0.0.1/"))
-                .contains("closed loop: latencies are service times")
-        );
-        assert!(
-            setup_text(&options("http://127.0.0.1/ -r 10")).contains("open loop, 10 requests/s")
-        );
+        assert!(setup_text(&options("http://127.0.0.1/")).contains("closed loop: latencies are service times"));
+        assert!(setup_text(&options("http://127.0.0.1/ -r 10")).contains("open loop, 10 requests/s"));
     }
 
     #[test]
     fn json_escapes_what_the_command_line_may_hold() {
         let options = options("unix:/a\"\\b:/x");
-        assert!(
-            Tally::default()
-                .json(&options)
-                .starts_with("{\"target\":\"unix:/a\\\"\\\\b\",\"paths\":[\"/x\"],")
-        );
+        assert!(Tally::default().json(&options).starts_with("{\"target\":\"unix:/a\\\"\\\\b\",\"paths\":[\"/x\"],"));
     }
 }

@@ -49,19 +49,11 @@ pub struct Parser {
     reply: Reply,
 }
 
-const NO_REPLY: Reply = Reply {
-    status: 0,
-    body_bytes: 0,
-    close: false,
-};
+const NO_REPLY: Reply = Reply { status: 0, body_bytes: 0, close: false };
 
 impl Default for Parser {
     fn default() -> Self {
-        Self {
-            state: State::Head,
-            kept: Vec::new(),
-            reply: NO_REPLY,
-        }
+        Self { state: State::Head, kept: Vec::new(), reply: NO_REPLY }
     }
 }
 
@@ -76,10 +68,7 @@ impl Parser {
     /// Takes bytes until one reply is complete or they are used up. Returns how many were taken, and the reply.
     /// `head_only` says that the request was HEAD; `body` gets the body's bytes as they come.
     pub fn feed(
-        &mut self,
-        bytes: &[u8],
-        head_only: bool,
-        mut body: impl FnMut(&[u8]),
+        &mut self, bytes: &[u8], head_only: bool, mut body: impl FnMut(&[u8]),
     ) -> Result<(usize, Option<Reply>), Malformed> {
         let mut at = 0;
         while at < bytes.len() {
@@ -105,11 +94,7 @@ impl Parser {
                     let used = self.data(rest, left, &mut body);
                     at += used;
                     let left = left - used as u64;
-                    self.state = if left == 0 {
-                        State::ChunkEnd
-                    } else {
-                        State::ChunkData { left }
-                    };
+                    self.state = if left == 0 { State::ChunkEnd } else { State::ChunkData { left } };
                     false
                 }
                 State::ChunkSize | State::ChunkEnd | State::Trailer => {
@@ -131,11 +116,7 @@ impl Parser {
             State::Head if self.kept.is_empty() => End::Between,
             State::Head => End::InHead,
             State::UntilClose => End::Complete(self.finish()),
-            State::Length { .. }
-            | State::ChunkSize
-            | State::ChunkData { .. }
-            | State::ChunkEnd
-            | State::Trailer => End::InBody,
+            State::Length { .. } | State::ChunkSize | State::ChunkData { .. } | State::ChunkEnd | State::Trailer => End::InBody,
         }
     }
 
@@ -165,24 +146,13 @@ impl Parser {
             if before == 0 {
                 self.kept.extend_from_slice(rest);
             }
-            return if self.kept.len() > HEAD_MAX {
-                Err(Malformed::HeadTooLarge)
-            } else {
-                Ok((rest.len(), false))
-            };
+            return if self.kept.len() > HEAD_MAX { Err(Malformed::HeadTooLarge) } else { Ok((rest.len(), false)) };
         };
         // The kept part alone was no whole head, or it would have been taken then.
-        assert!(
-            head.length > before,
-            "a head ends in the bytes that completed it"
-        );
+        assert!(head.length > before, "a head ends in the bytes that completed it");
         self.kept.clear();
         let used = head.length - before;
-        self.reply = Reply {
-            status: head.status,
-            body_bytes: 0,
-            close: head.close,
-        };
+        self.reply = Reply { status: head.status, body_bytes: 0, close: head.close };
         let done = match head.framing {
             Framing::Interim => false,
             Framing::Empty | Framing::Length(0) => true,
@@ -228,20 +198,14 @@ impl Parser {
                 }
                 match httparse::parse_chunk_size(&self.kept) {
                     Ok(httparse::Status::Complete((_, 0))) => self.state = State::Trailer,
-                    Ok(httparse::Status::Complete((_, left))) => {
-                        self.state = State::ChunkData { left }
-                    }
+                    Ok(httparse::Status::Complete((_, left))) => self.state = State::ChunkData { left },
                     Ok(httparse::Status::Partial) | Err(_) => return Err(Malformed::Chunk),
                 }
                 Ok(false)
             }
             State::ChunkEnd => {
                 self.state = State::ChunkSize;
-                if line.is_empty() {
-                    Ok(false)
-                } else {
-                    Err(Malformed::Chunk)
-                }
+                if line.is_empty() { Ok(false) } else { Err(Malformed::Chunk) }
             }
             State::Trailer => Ok(line.is_empty()),
             State::Head | State::Length { .. } | State::UntilClose | State::ChunkData { .. } => {
@@ -262,8 +226,7 @@ mod tests {
         for piece in pieces {
             let mut at = 0;
             while at < piece.len() {
-                let (used, reply) =
-                    parser.feed(&piece[at..], head_only, |data| body.extend_from_slice(data))?;
+                let (used, reply) = parser.feed(&piece[at..], head_only, |data| body.extend_from_slice(data))?;
                 assert!(used > 0, "feed takes at least one byte");
                 at += used;
                 replies.extend(reply);
@@ -282,11 +245,7 @@ mod tests {
         HTTP/1.1 500 Oops\r\nContent-Length: 2\r\nConnection: Close\r\n\r\nno";
 
     fn reply(status: u16, body_bytes: u64, close: bool) -> Reply {
-        Reply {
-            status,
-            body_bytes,
-            close,
-        }
+        Reply { status, body_bytes, close }
     }
 
     #[test]
@@ -300,18 +259,11 @@ mod tests {
             reply(500, 2, true),
         ];
         let whole = replies(&[STREAM], false).unwrap();
-        assert_eq!(
-            whole,
-            (expected, b"hellowiki0123456789no".to_vec(), End::Between)
-        );
+        assert_eq!(whole, (expected, b"hellowiki0123456789no".to_vec(), End::Between));
         for first in 0..=STREAM.len() {
             for second in (first..=STREAM.len()).step_by(7) {
                 let pieces = [&STREAM[..first], &STREAM[first..second], &STREAM[second..]];
-                assert_eq!(
-                    replies(&pieces, false).unwrap(),
-                    whole,
-                    "cut at {first} and {second}"
-                );
+                assert_eq!(replies(&pieces, false).unwrap(), whole, "cut at {first} and {second}");
             }
         }
         let bytes: Vec<&[u8]> = STREAM.chunks(1).collect();
@@ -322,10 +274,7 @@ mod tests {
     fn a_reply_to_head_has_no_body_whatever_it_announces() {
         let stream = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         let (found, body, end) = replies(&[stream], true).unwrap();
-        assert_eq!(
-            (found, body, end),
-            (vec![reply(200, 0, false); 2], vec![], End::Between)
-        );
+        assert_eq!((found, body, end), (vec![reply(200, 0, false); 2], vec![], End::Between));
     }
 
     #[test]
@@ -333,100 +282,44 @@ mod tests {
         for (stream, expected) in [
             (&b""[..], End::Between),
             (b"HTTP/1.1 200 OK\r\nContent-", End::InHead),
-            (
-                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
-                End::InBody,
-            ),
-            (
-                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                End::InBody,
-            ),
-            (
-                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n",
-                End::InBody,
-            ),
-            (
-                b"HTTP/1.1 200 OK\r\n\r\nabc",
-                End::Complete(reply(200, 3, true)),
-            ),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", End::InBody),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", End::InBody),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n", End::InBody),
+            (b"HTTP/1.1 200 OK\r\n\r\nabc", End::Complete(reply(200, 3, true))),
         ] {
             let (found, _, end) = replies(&[stream], false).unwrap();
-            assert_eq!(
-                (found, end),
-                (vec![], expected),
-                "{}",
-                String::from_utf8_lossy(stream)
-            );
+            assert_eq!((found, end), (vec![], expected), "{}", String::from_utf8_lossy(stream));
         }
     }
 
     #[test]
     fn http_1_0_closes_unless_it_says_keep_alive() {
-        for (extra, close) in [
-            ("", true),
-            ("Connection: keep-alive\r\n", false),
-            ("Connection: x, close\r\n", true),
-        ] {
+        for (extra, close) in [("", true), ("Connection: keep-alive\r\n", false), ("Connection: x, close\r\n", true)] {
             let stream = format!("HTTP/1.0 200 OK\r\n{extra}Content-Length: 0\r\n\r\n");
-            assert_eq!(
-                replies(&[stream.as_bytes()], false).unwrap().0,
-                vec![reply(200, 0, close)],
-                "{extra}"
-            );
+            assert_eq!(replies(&[stream.as_bytes()], false).unwrap().0, vec![reply(200, 0, close)], "{extra}");
         }
     }
 
     #[test]
     fn malformed_replies_are_named_at_any_cut() {
-        let many = format!(
-            "HTTP/1.1 200 OK\r\n{}\r\n",
-            "A: b\r\n".repeat(FIELDS_MAX + 1)
-        );
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(FIELDS_MAX + 1));
         let long = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(HEAD_MAX));
         for (stream, expected) in [
             ("garbage\r\n\r\n", Malformed::Head),
             ("HTTP/2.0 200 OK\r\n\r\n", Malformed::Head),
-            (
-                "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n",
-                Malformed::Length,
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
-                Malformed::Length,
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-                Malformed::Length,
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-                Malformed::Length,
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
-                Malformed::Chunk,
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
-                Malformed::Chunk,
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nab\r\n",
-                Malformed::Chunk,
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n",
-                Malformed::Chunk,
-            ),
+            ("HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", Malformed::Length),
+            ("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", Malformed::Length),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", Malformed::Length),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", Malformed::Length),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", Malformed::Chunk),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", Malformed::Chunk),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nab\r\n", Malformed::Chunk),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n", Malformed::Chunk),
             (many.as_str(), Malformed::HeadTooLarge),
         ] {
             for at in (0..stream.len()).step_by(1 + stream.len() / 200) {
                 let (left, right) = stream.as_bytes().split_at(at);
-                assert_eq!(
-                    replies(&[left, right], false),
-                    Err(expected),
-                    "{stream:?} at {at}"
-                );
+                assert_eq!(replies(&[left, right], false), Err(expected), "{stream:?} at {at}");
             }
         }
         let pieces: Vec<&[u8]> = long.as_bytes().chunks(4096).collect();

@@ -26,14 +26,7 @@ impl Schedule {
             Some(rate) => limit.min(((rate * duration.as_secs_f64()) as u64).max(1)),
             None => limit,
         };
-        Self {
-            start,
-            gap: rate.map(|rate| 1.0 / rate),
-            duration,
-            taken: 0,
-            limit,
-            again: VecDeque::new(),
-        }
+        Self { start, gap: rate.map(|rate| 1.0 / rate), duration, taken: 0, limit, again: VecDeque::new() }
     }
 
     /// The moment at which the next request is due, possibly ahead; None when there is none any more.
@@ -66,16 +59,8 @@ impl Schedule {
 
     /// Requests that would still have to be sent; 0 in a closed loop whose time is over.
     pub fn unsent(&self, now: Instant) -> u64 {
-        let ahead = if self.gap.is_some() || self.due(now).is_some() {
-            self.limit - self.taken
-        } else {
-            0
-        };
-        let ahead = if self.gap.is_none() && self.limit == u64::MAX {
-            0
-        } else {
-            ahead
-        };
+        let ahead = if self.gap.is_some() || self.due(now).is_some() { self.limit - self.taken } else { 0 };
+        let ahead = if self.gap.is_none() && self.limit == u64::MAX { 0 } else { ahead };
         ahead + self.again.len() as u64
     }
 
@@ -111,17 +96,10 @@ mod tests {
         let start = Instant::now();
         let mut schedule = Schedule::new(start, None, None, SECOND);
         assert_eq!(schedule.take(start + SECOND / 2), Some(start + SECOND / 2));
-        assert_eq!(
-            (schedule.take(start + SECOND), schedule.unsent(start)),
-            (None, 0)
-        );
+        assert_eq!((schedule.take(start + SECOND), schedule.unsent(start)), (None, 0));
         let mut schedule = Schedule::new(start, None, Some(2), SECOND);
         assert_eq!(schedule.unsent(start), 2);
-        assert!(
-            schedule.take(start).is_some()
-                && schedule.take(start).is_some()
-                && schedule.take(start).is_none()
-        );
+        assert!(schedule.take(start).is_some() && schedule.take(start).is_some() && schedule.take(start).is_none());
     }
 
     #[test]
@@ -132,9 +110,6 @@ mod tests {
         schedule.give_back(due);
         let late = start + 3 * SECOND;
         assert_eq!(schedule.unsent(late), 1);
-        assert_eq!(
-            (schedule.take(late), schedule.take(late)),
-            (Some(due), None)
-        );
+        assert_eq!((schedule.take(late), schedule.take(late)), (Some(due), None));
     }
 }

@@ -35,13 +35,9 @@ pub struct Target {
 /// Reads `http://127.0.0.1:8080/path`, `http://localhost`, `http://[::1]:81/` or `unix:PATH:/target`; says why not.
 pub fn parse(url: &str) -> Result<Target, String> {
     if let Some(rest) = url.strip_prefix("unix:") {
-        let (path, target) = rest
-            .find(":/")
-            .map_or((rest, "/"), |at| (&rest[..at], &rest[at + 1..]));
+        let (path, target) = rest.find(":/").map_or((rest, "/"), |at| (&rest[..at], &rest[at + 1..]));
         if path.is_empty() {
-            return Err(format!(
-                "{url}: no socket path; write unix:/run/flagstone.sock:/target"
-            ));
+            return Err(format!("{url}: no socket path; write unix:/run/flagstone.sock:/target"));
         }
         return Ok(Target {
             address: Address::Unix(PathBuf::from(path)),
@@ -50,23 +46,13 @@ pub fn parse(url: &str) -> Result<Target, String> {
         });
     }
     let Some(rest) = url.strip_prefix("http://") else {
-        return Err(format!(
-            "{url}: a target is http://127.0.0.1:PORT/path or unix:PATH:/path (no TLS)"
-        ));
+        return Err(format!("{url}: a target is http://127.0.0.1:PORT/path or unix:PATH:/path (no TLS)"));
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let path = path.split('#').next().unwrap_or_default();
-    let path = if path.starts_with('/') {
-        path.to_owned()
-    } else {
-        format!("/{path}")
-    };
-    Ok(Target {
-        address: Address::Tcp(loopback(authority)?),
-        authority: authority.to_owned(),
-        path: checked_path(&path)?,
-    })
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Ok(Target { address: Address::Tcp(loopback(authority)?), authority: authority.to_owned(), path: checked_path(&path)? })
 }
 
 /// A path as it may stand in a request line: it starts with `/` and holds no blank or control character.
@@ -75,9 +61,7 @@ pub fn checked_path(path: &str) -> Result<String, String> {
         return Err(format!("{path}: a path starts with /"));
     }
     if path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-        return Err(format!(
-            "{path:?}: percent-encode blanks and control characters"
-        ));
+        return Err(format!("{path:?}: percent-encode blanks and control characters"));
     }
     Ok(path.to_owned())
 }
@@ -86,17 +70,12 @@ fn loopback(authority: &str) -> Result<SocketAddr, String> {
     // The last colon, unless it stands inside an IPv6 literal.
     let (host, port) = match authority.rfind(':') {
         Some(at) if !authority[at..].contains(']') => {
-            let port = authority[at + 1..]
-                .parse()
-                .map_err(|_| format!("{authority}: a port is 1 to 65535"))?;
+            let port = authority[at + 1..].parse().map_err(|_| format!("{authority}: a port is 1 to 65535"))?;
             (&authority[..at], port)
         }
         _ => (authority, 80u16),
     };
-    let literal = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let address = match literal {
         // No resolver is asked: a name could lead anywhere.
         "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -118,24 +97,9 @@ mod tests {
     #[test]
     fn loopback_urls_and_unix_sockets_are_taken_apart() {
         for (url, address, authority, path) in [
-            (
-                "http://127.0.0.1:8080/a?b=c",
-                "http://127.0.0.1:8080",
-                "127.0.0.1:8080",
-                "/a?b=c",
-            ),
-            (
-                "http://127.8.9.1:1#x",
-                "http://127.8.9.1:1",
-                "127.8.9.1:1",
-                "/",
-            ),
-            (
-                "http://localhost?q",
-                "http://127.0.0.1:80",
-                "localhost",
-                "/?q",
-            ),
+            ("http://127.0.0.1:8080/a?b=c", "http://127.0.0.1:8080", "127.0.0.1:8080", "/a?b=c"),
+            ("http://127.8.9.1:1#x", "http://127.8.9.1:1", "127.8.9.1:1", "/"),
+            ("http://localhost?q", "http://127.0.0.1:80", "localhost", "/?q"),
             ("http://[::1]:81/x", "http://[::1]:81", "[::1]:81", "/x"),
             ("http://[::1]/x", "http://[::1]:80", "[::1]", "/x"),
             ("unix:/run/a.sock:/t", "unix:/run/a.sock", "localhost", "/t"),
@@ -143,11 +107,7 @@ mod tests {
         ] {
             let target = parse(url).unwrap();
             let found = (target.address.to_string(), target.authority, target.path);
-            assert_eq!(
-                found,
-                (address.to_owned(), authority.to_owned(), path.to_owned()),
-                "{url}"
-            );
+            assert_eq!(found, (address.to_owned(), authority.to_owned(), path.to_owned()), "{url}");
         }
     }
 

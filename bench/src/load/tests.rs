@@ -29,11 +29,7 @@ impl Served {
                 bare.turn(Some(Duration::from_millis(10))).unwrap();
             }
         });
-        Self {
-            address,
-            stop,
-            thread: Some(thread),
-        }
+        Self { address, stop, thread: Some(thread) }
     }
 }
 
@@ -73,19 +69,13 @@ fn request(stream: &mut TcpStream) -> Option<String> {
 
 fn load(address: SocketAddr, arguments: &str) -> (Options, Tally) {
     let line = format!("http://{address}/ {arguments}");
-    let options = options::parse(line.split_whitespace().map(Into::into))
-        .unwrap()
-        .unwrap();
+    let options = options::parse(line.split_whitespace().map(Into::into)).unwrap().unwrap();
     let tally = super::run(&options, &AtomicBool::new(false), || {}).unwrap();
     (options, tally)
 }
 
 fn faults(tally: &Tally) -> Vec<(Fault, u64)> {
-    tally
-        .faults
-        .iter()
-        .map(|(&fault, &count)| (fault, count))
-        .collect()
+    tally.faults.iter().map(|(&fault, &count)| (fault, count)).collect()
 }
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -104,11 +94,7 @@ fn every_request_is_answered_once_at_depth_1_and_16() {
     ] {
         let (options, tally) = load(server.address, arguments);
         assert!(tally.is_clean(&options), "{arguments}: {tally:?}");
-        assert_eq!(
-            (tally.replies(), tally.latency.len()),
-            (requests, requests),
-            "{arguments}"
-        );
+        assert_eq!((tally.replies(), tally.latency.len()), (requests, requests), "{arguments}");
         assert_eq!(tally.body_bytes, requests * 1024, "{arguments}");
     }
 }
@@ -118,11 +104,7 @@ fn a_closed_loop_by_time_ends_when_its_time_is_over() {
     let server = Served::bare();
     let (options, tally) = load(server.address, "-c 2 -t 0.2");
     assert!(tally.is_clean(&options) && tally.replies() > 10);
-    assert!(
-        tally.elapsed < Duration::from_secs(2) && tally.elapsed > Duration::from_millis(150),
-        "{:?}",
-        tally.elapsed
-    );
+    assert!(tally.elapsed < Duration::from_secs(2) && tally.elapsed > Duration::from_millis(150), "{:?}", tally.elapsed);
 }
 
 #[test]
@@ -134,16 +116,12 @@ fn a_unix_socket_is_loaded_like_any_other() {
             let mut stream = stream.unwrap();
             thread::spawn(move || {
                 let mut buffer = [0; 4096];
-                while stream.read(&mut buffer).is_ok_and(|count| count > 0)
-                    && stream.write_all(OK).is_ok()
-                {}
+                while stream.read(&mut buffer).is_ok_and(|count| count > 0) && stream.write_all(OK).is_ok() {}
             });
         }
     });
     let line = format!("unix:{}:/x -c 2 -n 50", path.display());
-    let options = options::parse(line.split(' ').map(Into::into))
-        .unwrap()
-        .unwrap();
+    let options = options::parse(line.split(' ').map(Into::into)).unwrap().unwrap();
     let tally = super::run(&options, &AtomicBool::new(false), || {}).unwrap();
     std::fs::remove_file(&path).unwrap();
     assert!(tally.is_clean(&options), "{tally:?}");
@@ -156,9 +134,7 @@ fn paths_are_mixed_round_robin() {
     let log = Arc::clone(&seen);
     let address = scripted(move |_, mut stream| {
         while let Some(head) = request(&mut stream) {
-            log.lock()
-                .unwrap()
-                .push(head.split(' ').nth(1).unwrap().to_owned());
+            log.lock().unwrap().push(head.split(' ').nth(1).unwrap().to_owned());
             stream.write_all(OK).unwrap();
         }
     });
@@ -170,12 +146,7 @@ fn paths_are_mixed_round_robin() {
 fn chunked_replies_count_their_data_alone() {
     let address = scripted(|_, mut stream| {
         while request(&mut stream).is_some() {
-            for piece in [
-                "HTTP/1.1 200 OK\r\nTransfer-Enc",
-                "oding: chunked\r\n\r\n5\r",
-                "\nhello\r\n0\r\n",
-                "\r\n",
-            ] {
+            for piece in ["HTTP/1.1 200 OK\r\nTransfer-Enc", "oding: chunked\r\n\r\n5\r", "\nhello\r\n0\r\n", "\r\n"] {
                 stream.write_all(piece.as_bytes()).unwrap();
                 thread::sleep(Duration::from_millis(1));
             }
@@ -190,9 +161,7 @@ fn chunked_replies_count_their_data_alone() {
 fn an_announced_close_is_no_error_and_loses_no_pipelined_request() {
     let address = scripted(|_, mut stream| {
         request(&mut stream);
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         // Take what else was sent: closing over unread bytes would be a reset.
         while request(&mut stream).is_some() {}
@@ -207,35 +176,22 @@ fn each_kind_of_failure_is_told_apart() {
     let cases: [(&'static [u8], Fault); 5] = [
         (b"", Fault::ClosedEarly),
         (b"HTTP/1.1 200 OK\r\nConte", Fault::ClosedEarly),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
-            Fault::ShortBody,
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
-            Fault::ShortBody,
-        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", Fault::ShortBody),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", Fault::ShortBody),
         (b"SMTP ready\r\n\r\n", Fault::Malformed),
     ];
     for (answer, fault) in cases {
         // The first connection is the bad one; those after it show that the driver goes on.
         let address = scripted(move |number, mut stream| {
             while request(&mut stream).is_some() {
-                stream
-                    .write_all(if number == 0 { answer } else { OK })
-                    .unwrap();
+                stream.write_all(if number == 0 { answer } else { OK }).unwrap();
                 if number == 0 {
                     return stream.shutdown(Shutdown::Both).unwrap();
                 }
             }
         });
         let (options, tally) = load(address, "-c 1 -n 5");
-        assert_eq!(
-            (faults(&tally), tally.replies()),
-            (vec![(fault, 1)], 4),
-            "{}",
-            String::from_utf8_lossy(answer)
-        );
+        assert_eq!((faults(&tally), tally.replies()), (vec![(fault, 1)], 4), "{}", String::from_utf8_lossy(answer));
         assert!(!tally.is_clean(&options));
     }
 }
@@ -244,44 +200,25 @@ fn each_kind_of_failure_is_told_apart() {
 fn a_malformed_reply_in_a_pipeline_fails_all_behind_it() {
     let address = scripted(|_, mut stream| {
         request(&mut stream);
-        stream
-            .write_all(&[OK, b"garbage\r\n\r\n"].concat())
-            .unwrap();
+        stream.write_all(&[OK, b"garbage\r\n\r\n"].concat()).unwrap();
         while request(&mut stream).is_some() {}
     });
     let (_, tally) = load(address, "-c 1 -n 4 -p 4");
-    assert_eq!(
-        (faults(&tally), tally.replies()),
-        (vec![(Fault::ClosedEarly, 2), (Fault::Malformed, 1)], 1)
-    );
+    assert_eq!((faults(&tally), tally.replies()), (vec![(Fault::ClosedEarly, 2), (Fault::Malformed, 1)], 1));
 }
 
 #[test]
 fn a_reset_a_timeout_and_a_refusal_are_told_apart() {
     let address = scripted(|_, mut stream| {
         request(&mut stream);
-        socket2::SockRef::from(&stream)
-            .set_linger(Some(Duration::ZERO))
-            .unwrap();
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     });
     assert_eq!(faults(&load(address, "-c 1 -n 1").1), [(Fault::Reset, 1)]);
     let address = scripted(|_, mut stream| while request(&mut stream).is_some() {});
-    assert_eq!(
-        faults(&load(address, "-c 1 -n 3 -p 3 --timeout 0.1").1),
-        [(Fault::Timeout, 3)]
-    );
-    let unused = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    assert_eq!(
-        faults(&load(unused, "-c 2 -n 9").1),
-        [(Fault::ConnectRefused, 2)]
-    );
-    assert_eq!(
-        faults(&load(unused, "-c 1 -n 2 --no-keep-alive").1),
-        [(Fault::ConnectRefused, 2)]
-    );
+    assert_eq!(faults(&load(address, "-c 1 -n 3 -p 3 --timeout 0.1").1), [(Fault::Timeout, 3)]);
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(faults(&load(unused, "-c 2 -n 9").1), [(Fault::ConnectRefused, 2)]);
+    assert_eq!(faults(&load(unused, "-c 1 -n 2 --no-keep-alive").1), [(Fault::ConnectRefused, 2)]);
 }
 
 #[test]
@@ -292,26 +229,18 @@ fn a_second_reply_that_nobody_asked_for_is_counted() {
         }
     });
     let (options, tally) = load(address, "-c 1 -n 3");
-    assert_eq!(
-        (faults(&tally), tally.replies()),
-        (vec![(Fault::Unsolicited, 3)], 6)
-    );
+    assert_eq!((faults(&tally), tally.replies()), (vec![(Fault::Unsolicited, 3)], 6));
     assert!(!tally.is_clean(&options));
 }
 
 #[test]
 fn a_refusal_on_accept_shows_its_status() {
     let address = scripted(|_, mut stream| {
-        stream
-            .write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
         while request(&mut stream).is_some() {}
     });
     let (options, tally) = load(address, "-c 3 -n 9");
-    assert!(
-        !tally.is_clean(&options) && tally.statuses[&503] >= 9,
-        "{tally:?}"
-    );
+    assert!(!tally.is_clean(&options) && tally.statuses[&503] >= 9, "{tally:?}");
     assert_eq!(tally.statuses.len(), 1);
 }
 
@@ -320,9 +249,7 @@ fn a_close_that_comes_with_the_last_bytes_is_seen_at_once() {
     // Data and close in one edge: who stops at a short read waits for a timeout instead.
     let address = scripted(|_, mut stream| {
         request(&mut stream);
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort")
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort").unwrap();
     });
     for _ in 0..30 {
         let (_, tally) = load(address, "-c 1 -n 1 --timeout 1");
@@ -334,17 +261,12 @@ fn a_close_that_comes_with_the_last_bytes_is_seen_at_once() {
 fn an_unexpected_status_is_not_clean_and_an_expected_one_is() {
     let address = scripted(|_, mut stream| {
         while request(&mut stream).is_some() {
-            stream
-                .write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").unwrap();
         }
     });
     for (arguments, clean) in [("-c 1 -n 3", false), ("-c 1 -n 3 --expect 503", true)] {
         let (options, tally) = load(address, arguments);
-        assert_eq!(
-            (tally.statuses.get(&503), tally.is_clean(&options)),
-            (Some(&3), clean)
-        );
+        assert_eq!((tally.statuses.get(&503), tally.is_clean(&options)), (Some(&3), clean));
     }
 }
 

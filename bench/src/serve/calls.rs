@@ -29,10 +29,8 @@ enum Tool {
 impl Counter {
     /// Attaches to the process; the error says why neither tool works.
     pub fn attach(pid: u32, folder: &Path) -> Result<Self, String> {
-        Self::start(Tool::Perf, pid, folder).or_else(|perf| {
-            Self::start(Tool::Strace, pid, folder)
-                .map_err(|strace| format!("perf: {perf}; strace: {strace}"))
-        })
+        Self::start(Tool::Perf, pid, folder)
+            .or_else(|perf| Self::start(Tool::Strace, pid, folder).map_err(|strace| format!("perf: {perf}; strace: {strace}")))
     }
 
     fn start(tool: Tool, pid: u32, folder: &Path) -> Result<Self, String> {
@@ -50,26 +48,15 @@ impl Counter {
                 command
             }
         };
-        command
-            .args(["-p", &pid.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+        command.args(["-p", &pid.to_string()]).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(fs::File::create(&errors).map_err(text)?);
         let child = command.spawn().map_err(text)?;
-        let mut counter = Self {
-            child,
-            output,
-            tool,
-        };
+        let mut counter = Self { child, output, tool };
         let deadline = Instant::now() + PATIENCE;
         loop {
             let said = fs::read_to_string(&errors).unwrap_or_default();
             if counter.child.try_wait().map_err(text)?.is_some() {
-                return Err(said
-                    .lines()
-                    .find(|line| !line.trim().is_empty())
-                    .unwrap_or("it ended at once")
-                    .to_owned());
+                return Err(said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it ended at once").to_owned());
             }
             if counter.attached(&said) {
                 std::thread::sleep(SETTLE);
@@ -85,15 +72,11 @@ impl Counter {
     fn attached(&self, said: &str) -> bool {
         match self.tool {
             Tool::Strace => said.contains("attached"),
-            Tool::Perf => {
-                fs::read_dir(format!("/proc/{}/fd", self.child.id())).is_ok_and(|files| {
-                    let opened = |file: fs::DirEntry| {
-                        fs::read_link(file.path())
-                            .is_ok_and(|to| to.ends_with("anon_inode:[perf_event]"))
-                    };
-                    files.flatten().any(opened)
-                })
-            }
+            Tool::Perf => fs::read_dir(format!("/proc/{}/fd", self.child.id())).is_ok_and(|files| {
+                let opened =
+                    |file: fs::DirEntry| fs::read_link(file.path()).is_ok_and(|to| to.ends_with("anon_inode:[perf_event]"));
+                files.flatten().any(opened)
+            }),
         }
     }
 
@@ -105,9 +88,7 @@ impl Counter {
             Tool::Perf => (perf_calls(&written), "perf"),
             Tool::Strace => (strace_calls(&written), "strace"),
         };
-        calls
-            .map(|calls| (calls, name))
-            .ok_or_else(|| format!("{name} wrote no count"))
+        calls.map(|calls| (calls, name)).ok_or_else(|| format!("{name} wrote no count"))
     }
 
     fn stop(&mut self) -> io::Result<()> {
@@ -140,17 +121,13 @@ fn text(error: io::Error) -> String {
 
 /// `12345,,raw_syscalls:sys_enter,...`
 fn perf_calls(written: &str) -> Option<u64> {
-    let line = written
-        .lines()
-        .find(|line| line.contains("raw_syscalls:sys_enter"))?;
+    let line = written.lines().find(|line| line.contains("raw_syscalls:sys_enter"))?;
     line.split(',').next()?.parse().ok()
 }
 
 /// `100.00    0.001234           3       411        12 total`: the errors' column may be empty.
 fn strace_calls(written: &str) -> Option<u64> {
-    let line = written
-        .lines()
-        .rfind(|line| line.trim_end().ends_with(" total"))?;
+    let line = written.lines().rfind(|line| line.trim_end().ends_with(" total"))?;
     line.split_whitespace().nth(3)?.parse().ok()
 }
 
@@ -160,22 +137,13 @@ mod tests {
 
     #[test]
     fn both_tools_outputs_are_understood() {
-        assert_eq!(
-            perf_calls("# started\n\n12345,,raw_syscalls:sys_enter,99,100.00,,\n"),
-            Some(12345)
-        );
-        assert_eq!(
-            perf_calls("<not counted>,,raw_syscalls:sys_enter,0,100.00,,\n"),
-            None
-        );
+        assert_eq!(perf_calls("# started\n\n12345,,raw_syscalls:sys_enter,99,100.00,,\n"), Some(12345));
+        assert_eq!(perf_calls("<not counted>,,raw_syscalls:sys_enter,0,100.00,,\n"), None);
         let table = "% time     seconds  usecs/call     calls    errors syscall\n------\n\
              60.00    0.000100           1       100           epoll_wait\n------\n\
              100.00    0.000166           0       411        12 total\n";
         assert_eq!(strace_calls(table), Some(411));
-        assert_eq!(
-            strace_calls(&table.replace("        12 total", "           total")),
-            Some(411)
-        );
+        assert_eq!(strace_calls(&table.replace("        12 total", "           total")), Some(411));
         assert_eq!(strace_calls(""), None);
     }
 }

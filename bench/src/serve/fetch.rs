@@ -15,19 +15,14 @@ const BODY_MAX: usize = 4 * 1024 * 1024;
 pub fn get(address: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nConnection: close\r\n\r\n")?;
     let (mut parser, mut body, mut buffer) = (Parser::default(), Vec::new(), [0; 16 * 1024]);
     loop {
         let count = stream.read(&mut buffer)?;
         if count == 0 {
             return match parser.end() {
                 End::Complete(reply) => Ok((reply.status, body)),
-                End::Between | End::InHead | End::InBody => {
-                    Err(io::ErrorKind::UnexpectedEof.into())
-                }
+                End::Between | End::InHead | End::InBody => Err(io::ErrorKind::UnexpectedEof.into()),
             };
         }
         let fed = parser.feed(&buffer[..count], false, |data| body.extend_from_slice(data));
@@ -35,14 +30,10 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
             Ok((_, Some(Reply { status, .. }))) => return Ok((status, body)),
             Ok((_, None)) if body.len() <= BODY_MAX => {}
             Ok((_, None)) => {
-                return Err(io::Error::other(format!(
-                    "{path}: the body passes {BODY_MAX} bytes"
-                )));
+                return Err(io::Error::other(format!("{path}: the body passes {BODY_MAX} bytes")));
             }
             Err(error) => {
-                return Err(io::Error::other(format!(
-                    "{path}: malformed reply: {error:?}"
-                )));
+                return Err(io::Error::other(format!("{path}: malformed reply: {error:?}")));
             }
         }
     }
@@ -50,14 +41,7 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
 
 /// The value of a metric without labels (Prometheus text format 0.0.4).
 pub fn metric(page: &str, name: &str) -> Option<f64> {
-    page.lines().find_map(|line| {
-        line.strip_prefix(name)?
-            .strip_prefix(' ')?
-            .split(' ')
-            .next()?
-            .parse()
-            .ok()
-    })
+    page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.split(' ').next()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -66,11 +50,7 @@ mod tests {
 
     #[test]
     fn a_metric_is_found_by_its_whole_name() {
-        let page =
-            "# TYPE a_total counter\na_total_more 1\na_total{x=\"y\"} 2\na_total 3 1700000000\n";
-        assert_eq!(
-            (metric(page, "a_total"), metric(page, "a")),
-            (Some(3.0), None)
-        );
+        let page = "# TYPE a_total counter\na_total_more 1\na_total{x=\"y\"} 2\na_total 3 1700000000\n";
+        assert_eq!((metric(page, "a_total"), metric(page, "a")), (Some(3.0), None));
     }
 }

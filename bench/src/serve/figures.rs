@@ -36,21 +36,9 @@ impl Figures {
 
     /// The share of it that is system time, by the ticks.
     fn system_share(&self) -> f64 {
-        let system = self
-            .after
-            .system
-            .saturating_sub(self.before.system)
-            .as_secs_f64();
-        let user = self
-            .after
-            .user
-            .saturating_sub(self.before.user)
-            .as_secs_f64();
-        if system + user > 0.0 {
-            system / (system + user)
-        } else {
-            f64::NAN
-        }
+        let system = self.after.system.saturating_sub(self.before.system).as_secs_f64();
+        let user = self.after.user.saturating_sub(self.before.user).as_secs_f64();
+        if system + user > 0.0 { system / (system + user) } else { f64::NAN }
     }
 
     fn voluntary(&self) -> f64 {
@@ -58,16 +46,11 @@ impl Figures {
     }
 
     fn involuntary(&self) -> f64 {
-        self.per_reply(
-            self.after
-                .involuntary
-                .saturating_sub(self.before.involuntary) as f64,
-        )
+        self.per_reply(self.after.involuntary.saturating_sub(self.before.involuntary) as f64)
     }
 
     fn allocations_a_reply(&self) -> Option<f64> {
-        self.allocations
-            .map(|allocations| self.per_reply(allocations))
+        self.allocations.map(|allocations| self.per_reply(allocations))
     }
 
     fn per_reply(&self, value: f64) -> f64 {
@@ -94,15 +77,7 @@ impl Comparison {
     /// An empty one; `options` are any target's.
     pub fn new(cores: Cores, program: Option<&Path>, options: Options) -> Self {
         let program = program.map_or("none".to_owned(), |program| program.display().to_string());
-        Self {
-            cores,
-            program,
-            options,
-            baseline: None,
-            targets: Vec::new(),
-            notes: Vec::new(),
-            died: false,
-        }
+        Self { cores, program, options, baseline: None, targets: Vec::new(), notes: Vec::new(), died: false }
     }
 
     /// Adds a note unless it stands there already.
@@ -114,9 +89,7 @@ impl Comparison {
 
     /// All runs were clean, and there was one.
     pub fn is_clean(&self, bare_only: bool) -> bool {
-        let clean = self
-            .all()
-            .all(|figures| figures.tally.is_clean(&figures.options));
+        let clean = self.all().all(|figures| figures.tally.is_clean(&figures.options));
         clean && !self.died && (bare_only || !self.targets.is_empty())
     }
 
@@ -125,11 +98,7 @@ impl Comparison {
     }
 
     /// A figure and how many times the baseline's it is.
-    fn beside(
-        &self,
-        figures: &Figures,
-        figure: impl Fn(&Figures) -> Option<f64>,
-    ) -> (String, String) {
+    fn beside(&self, figures: &Figures, figure: impl Fn(&Figures) -> Option<f64>) -> (String, String) {
         let value = figure(figures);
         let base = self.baseline.as_ref().and_then(figure);
         let ratio = match (value, base) {
@@ -150,23 +119,12 @@ impl Comparison {
     }
 
     fn write_setup(&self, out: &mut String) {
-        for line in setup_text(&self.options)
-            .lines()
-            .filter(|line| !line.starts_with("target"))
-        {
+        for line in setup_text(&self.options).lines().filter(|line| !line.starts_with("target")) {
             let _ = writeln!(out, "{line}");
         }
         let Cores { server, driver } = self.cores;
-        let shared = if self.cores.shared() {
-            " (one core does both: the figures are worth little)"
-        } else {
-            ""
-        };
-        let _ = writeln!(
-            out,
-            "server        {} on core {server}, driver on core {driver}{shared}\n",
-            self.program
-        );
+        let shared = if self.cores.shared() { " (one core does both: the figures are worth little)" } else { "" };
+        let _ = writeln!(out, "server        {} on core {server}, driver on core {driver}{shared}\n", self.program);
     }
 
     fn write_costs(&self, out: &mut String) {
@@ -193,11 +151,7 @@ impl Comparison {
             let (cpu, cpu_ratio) = self.beside(figures, |figures| Some(figures.cpu_us()));
             let (calls, calls_ratio) = self.beside(figures, |figures| figures.calls);
             let latency = |percentile| short(Some(figures.tally.latency_us(percentile)));
-            let switches = format!(
-                "{} {}",
-                short(Some(figures.voluntary())),
-                short(Some(figures.involuntary()))
-            );
+            let switches = format!("{} {}", short(Some(figures.voluntary())), short(Some(figures.involuntary())));
             let _ = writeln!(
                 out,
                 "{:<28} {rate:>10} {rate_ratio:>7} {:>8} {:>8} {:>8} {:>8} {cpu:>8} {cpu_ratio:>7} {:>5} {calls:>8} {calls_ratio:>7} {:>8} {switches:>15}",
@@ -213,11 +167,7 @@ impl Comparison {
     }
 
     fn write_memory(&self, out: &mut String) {
-        let _ = writeln!(
-            out,
-            "\n{:<28} {:>30} {:>30}",
-            "memory KiB", "VmRSS before/peak/after", "RssAnon before/peak/after"
-        );
+        let _ = writeln!(out, "\n{:<28} {:>30} {:>30}", "memory KiB", "VmRSS before/peak/after", "RssAnon before/peak/after");
         for figures in self.all() {
             let (before, peak, after) = (figures.before.memory, figures.peak, figures.after.memory);
             let rss = format!("{} / {} / {}", before.rss, peak.rss, after.rss);
@@ -228,27 +178,11 @@ impl Comparison {
     }
 
     fn write_notes(&self, out: &mut String) {
-        for figures in self
-            .all()
-            .filter(|figures| !figures.tally.is_clean(&figures.options))
-        {
-            let _ = writeln!(
-                out,
-                "NOT CLEAN: {}\n{}",
-                figures.name,
-                figures.tally.text(&figures.options)
-            );
+        for figures in self.all().filter(|figures| !figures.tally.is_clean(&figures.options)) {
+            let _ = writeln!(out, "NOT CLEAN: {}\n{}", figures.name, figures.tally.text(&figures.options));
         }
-        if self
-            .targets
-            .iter()
-            .any(|figures| figures.allocations.is_none())
-        {
-            let _ = writeln!(
-                out,
-                "note          no allocations: /-/metrics has no {}",
-                super::ALLOCATIONS
-            );
+        if self.targets.iter().any(|figures| figures.allocations.is_none()) {
+            let _ = writeln!(out, "note          no allocations: /-/metrics has no {}", super::ALLOCATIONS);
         }
         for note in &self.notes {
             let _ = writeln!(out, "note          {note}");
@@ -265,9 +199,7 @@ impl Comparison {
             quoted(&self.program),
             self.cores.server,
             self.cores.driver,
-            self.baseline
-                .as_ref()
-                .map_or("null".to_owned(), figures_json),
+            self.baseline.as_ref().map_or("null".to_owned(), figures_json),
             targets.join(","),
             notes.join(","),
         )
@@ -275,12 +207,7 @@ impl Comparison {
 }
 
 fn figures_json(figures: &Figures) -> String {
-    let memory = |memory: Memory| {
-        format!(
-            "{{\"rss_kib\":{},\"anon_kib\":{}}}",
-            memory.rss, memory.anon
-        )
-    };
+    let memory = |memory: Memory| format!("{{\"rss_kib\":{},\"anon_kib\":{}}}", memory.rss, memory.anon);
     format!(
         "{{\"name\":{},\"load\":{},\"cpu_us_per_request\":{},\"system_share\":{},\"calls_per_request\":{},\"allocations_per_request\":{},\"voluntary_switches_per_request\":{},\"involuntary_switches_per_request\":{},\"memory\":{{\"before\":{},\"peak\":{},\"after\":{}}}}}",
         quoted(&figures.name),
@@ -299,9 +226,7 @@ fn figures_json(figures: &Figures) -> String {
 
 /// JSON has no NaN.
 fn number(value: Option<f64>) -> String {
-    value
-        .filter(|value| value.is_finite())
-        .map_or("null".to_owned(), |value| format!("{value:.4}"))
+    value.filter(|value| value.is_finite()).map_or("null".to_owned(), |value| format!("{value:.4}"))
 }
 
 /// About three significant digits.
@@ -323,19 +248,10 @@ mod tests {
     use super::*;
 
     fn figures(name: &str, replies: u64, cpu_ms: u64, calls: Option<f64>) -> Figures {
-        let options = crate::load::options::parse(["http://127.0.0.1/".into()])
-            .unwrap()
-            .unwrap();
-        let mut tally = Tally {
-            elapsed: Duration::from_secs(1),
-            ..Tally::default()
-        };
+        let options = crate::load::options::parse(["http://127.0.0.1/".into()]).unwrap().unwrap();
+        let mut tally = Tally { elapsed: Duration::from_secs(1), ..Tally::default() };
         tally.statuses.insert(200, replies);
-        let after = Reading {
-            cpu: Duration::from_millis(cpu_ms),
-            voluntary: 50,
-            ..Reading::default()
-        };
+        let after = Reading { cpu: Duration::from_millis(cpu_ms), voluntary: 50, ..Reading::default() };
         Figures {
             name: name.to_owned(),
             options,
@@ -351,28 +267,12 @@ mod tests {
     #[test]
     fn each_figure_stands_beside_the_baselines() {
         let options = figures("", 1, 1, None).options;
-        let mut comparison = Comparison::new(
-            Cores {
-                server: 0,
-                driver: 1,
-            },
-            None,
-            options,
-        );
+        let mut comparison = Comparison::new(Cores { server: 0, driver: 1 }, None, options);
         comparison.baseline = Some(figures("bare", 1000, 5, Some(2.0)));
         let target = figures("/x", 500, 10, Some(5.0));
-        assert_eq!(
-            comparison.beside(&target, |figures| Some(figures.cpu_us())),
-            ("20.0".into(), "4.00".into())
-        );
-        assert_eq!(
-            comparison.beside(&target, |figures| figures.calls),
-            ("5.00".into(), "2.50".into())
-        );
-        assert_eq!(
-            comparison.beside(&target, |figures| figures.allocations),
-            ("-".into(), "-".into())
-        );
+        assert_eq!(comparison.beside(&target, |figures| Some(figures.cpu_us())), ("20.0".into(), "4.00".into()));
+        assert_eq!(comparison.beside(&target, |figures| figures.calls), ("5.00".into(), "2.50".into()));
+        assert_eq!(comparison.beside(&target, |figures| figures.allocations), ("-".into(), "-".into()));
         assert!(comparison.is_clean(true) && !comparison.is_clean(false));
         comparison.targets.push(target);
         assert!(comparison.is_clean(false));

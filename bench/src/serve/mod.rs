@@ -42,17 +42,8 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> io::Result<bool> {
     };
     let cores = Cores::choose()?;
     let folder = Scratch::new()?;
-    let mut comparison = Comparison::new(
-        cores,
-        program.as_deref(),
-        options_of(plan, "127.0.0.1:80", "/", &[])?,
-    );
-    let bench = Bench {
-        plan,
-        stop,
-        cores,
-        folder: &folder,
-    };
+    let mut comparison = Comparison::new(cores, program.as_deref(), options_of(plan, "127.0.0.1:80", "/", &[])?);
+    let bench = Bench { plan, stop, cores, folder: &folder };
     let baseline = bench.serve(&std::env::current_exe()?, &[OsString::from("bare")])?;
     comparison.baseline = Some(bench.measure(baseline, "/", BASELINE, &mut comparison)?.0);
     if let Some(program) = program {
@@ -64,9 +55,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> io::Result<bool> {
             match fetch::get(server.address, target) {
                 Ok((200, _)) => {}
                 Ok((status, _)) => {
-                    comparison
-                        .notes
-                        .push(format!("{target}: skipped, it answers {status}"));
+                    comparison.notes.push(format!("{target}: skipped, it answers {status}"));
                     continue;
                 }
                 Err(error) => {
@@ -78,22 +67,13 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> io::Result<bool> {
             comparison.targets.push(figures);
             server = still;
             if !server.is_alive() {
-                comparison
-                    .notes
-                    .push(format!("the server ended during {target}"));
+                comparison.notes.push(format!("the server ended during {target}"));
                 comparison.died = true;
                 break;
             }
         }
     }
-    print!(
-        "{}",
-        if plan.json {
-            comparison.json()
-        } else {
-            comparison.text()
-        }
-    );
+    print!("{}", if plan.json { comparison.json() } else { comparison.text() });
     Ok(comparison.is_clean(plan.bare_only) && !stop.load(Ordering::Relaxed))
 }
 
@@ -125,13 +105,7 @@ impl Bench<'_> {
     }
 
     /// Loads one target, reads the cost, and counts the calls in a second run.
-    fn measure(
-        &self,
-        server: Server,
-        path: &str,
-        name: &str,
-        comparison: &mut Comparison,
-    ) -> io::Result<(Figures, Server)> {
+    fn measure(&self, server: Server, path: &str, name: &str, comparison: &mut Comparison) -> io::Result<(Figures, Server)> {
         let pid = server.pid();
         let options = options_of(self.plan, &server.address.to_string(), path, &[])?;
         let allocations = allocations(&server);
@@ -155,31 +129,13 @@ impl Bench<'_> {
             (Some(before), Some(after)) => Some(after - before),
             _ => None,
         };
-        let calls = if self.stop.load(Ordering::Relaxed) {
-            None
-        } else {
-            self.count_calls(&server, path, comparison)?
-        };
-        let figures = Figures {
-            name: name.to_owned(),
-            options,
-            tally,
-            before,
-            peak,
-            after,
-            calls,
-            allocations,
-        };
+        let calls = if self.stop.load(Ordering::Relaxed) { None } else { self.count_calls(&server, path, comparison)? };
+        let figures = Figures { name: name.to_owned(), options, tally, before, peak, after, calls, allocations };
         Ok((figures, server))
     }
 
     /// System calls a reply, in a run of its own; None, with a note, when nothing can count them.
-    fn count_calls(
-        &self,
-        server: &Server,
-        path: &str,
-        comparison: &mut Comparison,
-    ) -> io::Result<Option<f64>> {
+    fn count_calls(&self, server: &Server, path: &str, comparison: &mut Comparison) -> io::Result<Option<f64>> {
         let counted = self.plan.counted.to_string();
         let ending = ["-n", &counted, "-t", COUNTED_SECONDS].map(OsString::from);
         let options = options_of(self.plan, &server.address.to_string(), path, &ending)?;
@@ -193,9 +149,7 @@ impl Bench<'_> {
         let tally = load::run(&options, self.stop, || {})?;
         match counter.finish() {
             Ok((calls, tool)) if tally.replies() > 0 => {
-                comparison.note_once(format!(
-                    "system calls were counted by {tool}, connecting included"
-                ));
+                comparison.note_once(format!("system calls were counted by {tool}, connecting included"));
                 Ok(Some(calls as f64 / tally.replies() as f64))
             }
             Ok(_) => Ok(None),
@@ -220,15 +174,9 @@ fn options_of(plan: &Plan, authority: &str, path: &str, more: &[OsString]) -> io
 
 fn allocations(server: &Server) -> Option<f64> {
     let (status, page) = fetch::get(server.address, "/-/metrics").ok()?;
-    (status == 200)
-        .then(|| fetch::metric(&String::from_utf8_lossy(&page), ALLOCATIONS))
-        .flatten()
+    (status == 200).then(|| fetch::metric(&String::from_utf8_lossy(&page), ALLOCATIONS)).flatten()
 }
 
 fn higher(left: Memory, right: Memory) -> Memory {
-    Memory {
-        rss: left.rss.max(right.rss),
-        anon: left.anon.max(right.anon),
-        high: left.high.max(right.high),
-    }
+    Memory { rss: left.rss.max(right.rss), anon: left.anon.max(right.anon), high: left.high.max(right.high) }
 }

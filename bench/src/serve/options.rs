@@ -33,12 +33,7 @@ Exit: 0 all well; 1 a run was not clean or no target answered; 64 usage; 70 no s
 ";
 
 /// What is loaded unless --target says otherwise.
-const TARGETS: [&str; 4] = [
-    "/-/health",
-    "/tables/readings/1",
-    "/tables/readings?limit=100",
-    "/tables",
-];
+const TARGETS: [&str; 4] = ["/-/health", "/tables/readings/1", "/tables/readings?limit=100", "/tables"];
 /// Options of the load in a smoke run; what follows `--` comes after them and wins.
 const SMOKE: [&str; 4] = ["-c", "4", "-t", "0.25"];
 
@@ -64,14 +59,10 @@ pub struct Plan {
 /// Reads the arguments after `serve-and-load`. `Ok(None)` is a wish for help.
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Plan>, Usage> {
     let arguments: Vec<OsString> = arguments.collect();
-    let split = arguments
-        .iter()
-        .position(|argument| argument == "--")
-        .unwrap_or(arguments.len());
+    let split = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
     let (own, load) = arguments.split_at(split);
     let mut parser = lexopt::Parser::from_args(own);
-    let (mut database, mut server, mut bare_only, mut smoke, mut targets) =
-        (None, None, false, false, Vec::new());
+    let (mut database, mut server, mut bare_only, mut smoke, mut targets) = (None, None, false, false, Vec::new());
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(None),
@@ -87,37 +78,21 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Plan>, 
         targets.extend(TARGETS.map(str::to_owned));
     }
     let smoked = if smoke { &SMOKE[..] } else { &[] };
-    let load: Vec<OsString> = smoked
-        .iter()
-        .map(OsString::from)
-        .chain(load.iter().skip(1).cloned())
-        .collect();
+    let load: Vec<OsString> = smoked.iter().map(OsString::from).chain(load.iter().skip(1).cloned()).collect();
     // Checked now, so that a mistake does not wait for the build.
     let Some(checked) = load_options::parse(with_target("http://127.0.0.1/", &load))? else {
         return Err(Usage("after -- : see bench load --help".to_owned()));
     };
     if checked.paths.len() > 1 {
-        return Err(Usage(
-            "after -- come options only; what is loaded is said by --target".to_owned(),
-        ));
+        return Err(Usage("after -- come options only; what is loaded is said by --target".to_owned()));
     }
     let counted = if smoke { 200 } else { 5_000 };
-    Ok(Some(Plan {
-        database,
-        server,
-        bare_only,
-        targets,
-        load,
-        counted,
-        json: checked.json,
-    }))
+    Ok(Some(Plan { database, server, bare_only, targets, load, counted, json: checked.json }))
 }
 
 /// The load's options, with a target before and more options behind.
 pub fn with_target(url: &str, load: &[OsString]) -> Vec<OsString> {
-    std::iter::once(OsString::from(url))
-        .chain(load.iter().cloned())
-        .collect()
+    std::iter::once(OsString::from(url)).chain(load.iter().cloned()).collect()
 }
 
 #[cfg(test)]
@@ -132,30 +107,14 @@ mod tests {
     #[test]
     fn options_behind_the_dashes_are_the_loads_and_win_over_smoke() {
         let plan = parsed("--smoke a.db -- -c 9").unwrap();
-        assert_eq!(
-            (plan.database, plan.counted, plan.targets.len()),
-            (Some("a.db".into()), 200, 4)
-        );
-        let options = load_options::parse(with_target("http://127.0.0.1:9/x", &plan.load))
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            (options.connections, options.duration.as_millis()),
-            (9, 250)
-        );
+        assert_eq!((plan.database, plan.counted, plan.targets.len()), (Some("a.db".into()), 200, 4));
+        let options = load_options::parse(with_target("http://127.0.0.1:9/x", &plan.load)).unwrap().unwrap();
+        assert_eq!((options.connections, options.duration.as_millis()), (9, 250));
     }
 
     #[test]
     fn mistakes_are_found_before_anything_is_built() {
-        for line in [
-            "a b",
-            "--what",
-            "--target x",
-            "-- -c 0",
-            "-- http://127.0.0.1/y",
-            "-- --path /y",
-            "-- --help",
-        ] {
+        for line in ["a b", "--what", "--target x", "-- -c 0", "-- http://127.0.0.1/y", "-- --path /y", "-- --help"] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

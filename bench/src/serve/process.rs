@@ -39,12 +39,7 @@ pub struct Memory {
 pub fn read(pid: u32) -> io::Result<Reading> {
     let (user, system) = ticks(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has an unknown form")))?;
-    let mut reading = Reading {
-        user,
-        system,
-        memory: memory(pid)?,
-        ..Reading::default()
-    };
+    let mut reading = Reading { user, system, memory: memory(pid)?, ..Reading::default() };
     let mut nanoseconds = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?.path();
@@ -53,18 +48,10 @@ pub fn read(pid: u32) -> io::Result<Reading> {
         reading.voluntary += field(&status, "voluntary_ctxt_switches:").unwrap_or(0);
         reading.involuntary += field(&status, "nonvoluntary_ctxt_switches:").unwrap_or(0);
         let schedule = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
-        nanoseconds += schedule
-            .split(' ')
-            .next()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
+        nanoseconds += schedule.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
     }
     // Zero: a kernel without schedstat.
-    reading.cpu = if nanoseconds > 0 {
-        Duration::from_nanos(nanoseconds)
-    } else {
-        user + system
-    };
+    reading.cpu = if nanoseconds > 0 { Duration::from_nanos(nanoseconds) } else { user + system };
     Ok(reading)
 }
 
@@ -72,11 +59,7 @@ pub fn read(pid: u32) -> io::Result<Reading> {
 pub fn memory(pid: u32) -> io::Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let value = |name| field(&status, name).unwrap_or(0);
-    Ok(Memory {
-        rss: value("VmRSS:"),
-        anon: value("RssAnon:"),
-        high: value("VmHWM:"),
-    })
+    Ok(Memory { rss: value("VmRSS:"), anon: value("RssAnon:"), high: value("VmHWM:") })
 }
 
 /// Lets the high-water mark begin anew; false where the kernel does not allow it, then it covers the whole life.
@@ -105,46 +88,28 @@ mod tests {
     #[test]
     fn fields_are_found_by_their_whole_name() {
         let status = "VmHWM:\t  90 kB\nVmRSS:\t  70 kB\nnonvoluntary_ctxt_switches:\t5\nvoluntary_ctxt_switches:\t3\n";
-        assert_eq!(
-            (
-                field(status, "VmRSS:"),
-                field(status, "voluntary_ctxt_switches:")
-            ),
-            (Some(70), Some(3))
-        );
+        assert_eq!((field(status, "VmRSS:"), field(status, "voluntary_ctxt_switches:")), (Some(70), Some(3)));
         assert_eq!(field(status, "RssAnon:"), None);
     }
 
     #[test]
     fn times_are_found_behind_any_command_name() {
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0";
-        assert_eq!(
-            ticks(stat),
-            Some((Duration::from_millis(2500), Duration::from_millis(500)))
-        );
+        assert_eq!(ticks(stat), Some((Duration::from_millis(2500), Duration::from_millis(500))));
         assert_eq!(ticks("7 (a"), None);
     }
 
     #[test]
     fn readings_grow_with_the_work_of_the_process() {
         // A process of its own: the sums of this one shrink whenever another test's thread ends.
-        let mut child = std::process::Command::new("/bin/sh")
-            .args(["-c", "while :; do sleep 0.002; done"])
-            .spawn()
-            .unwrap();
+        let mut child = std::process::Command::new("/bin/sh").args(["-c", "while :; do sleep 0.002; done"]).spawn().unwrap();
         let before = read(child.id()).unwrap();
         std::thread::sleep(Duration::from_millis(150));
         let after = read(child.id()).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(
-            after.cpu > before.cpu && after.voluntary > before.voluntary,
-            "{before:?} {after:?}"
-        );
-        assert!(
-            after.memory.rss > after.memory.anon && after.memory.anon > 0,
-            "{after:?}"
-        );
+        assert!(after.cpu > before.cpu && after.voluntary > before.voluntary, "{before:?} {after:?}");
+        assert!(after.memory.rss > after.memory.anon && after.memory.anon > 0, "{after:?}");
         assert!(read(child.id()).is_err());
     }
 }

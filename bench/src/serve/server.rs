@@ -42,33 +42,19 @@ impl Drop for Guard {
 
 impl Server {
     /// Starts a program that prints its URL, and waits until `/-/ready` (or `/`, for the baseline) answers 200.
-    pub fn start(
-        program: &Path,
-        arguments: &[OsString],
-        folder: &Path,
-        interrupt: &AtomicBool,
-    ) -> io::Result<Self> {
+    pub fn start(program: &Path, arguments: &[OsString], folder: &Path, interrupt: &AtomicBool) -> io::Result<Self> {
         let log = folder.join("server.log");
         let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(&log)?);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(&log)?);
         let name = program.display();
-        let child = command
-            .spawn()
-            .map_err(|error| io::Error::other(format!("{name}: {error}")))?;
+        let child = command.spawn().map_err(|error| io::Error::other(format!("{name}: {error}")))?;
         let mut guard = Guard(Some(child));
         let ready = Self::await_ready(&mut guard, interrupt);
         match (ready, guard.0.take()) {
             (Ok(address), Some(child)) => Ok(Self { child, address }),
             (Err(error), child) => {
                 guard.0 = child;
-                Err(io::Error::other(format!(
-                    "{name}: {error}{}",
-                    last_words(&log)
-                )))
+                Err(io::Error::other(format!("{name}: {error}{}", last_words(&log))))
             }
             (Ok(_), None) => unreachable!("only this function takes the child out of its guard"),
         }
@@ -92,18 +78,13 @@ impl Server {
         let mut state = "it printed no URL".to_owned();
         loop {
             if let Some(status) = child.try_wait()? {
-                return Err(io::Error::other(format!(
-                    "ended before it was ready: {status}"
-                )));
+                return Err(io::Error::other(format!("ended before it was ready: {status}")));
             }
             if interrupt.load(Ordering::Relaxed) {
                 return Err(io::Error::other("interrupted"));
             }
             if Instant::now() > deadline {
-                return Err(io::Error::other(format!(
-                    "not ready within {} s: {state}",
-                    READY_WITHIN.as_secs()
-                )));
+                return Err(io::Error::other(format!("not ready within {} s: {state}", READY_WITHIN.as_secs())));
             }
             if listening.is_none() {
                 listening = address.recv_timeout(Duration::from_millis(20)).ok();
@@ -146,10 +127,7 @@ fn stop(child: &mut Child) {
     let deadline = Instant::now() + STOPPED_WITHIN;
     while matches!(child.try_wait(), Ok(None)) {
         if Instant::now() > deadline {
-            eprintln!(
-                "bench: the server did not end {} s after SIGTERM and was killed",
-                STOPPED_WITHIN.as_secs()
-            );
+            eprintln!("bench: the server did not end {} s after SIGTERM and was killed", STOPPED_WITHIN.as_secs());
             let _ = child.kill();
             let _ = child.wait();
             return;
@@ -161,13 +139,8 @@ fn stop(child: &mut Child) {
 /// The first loopback URL in a line of output.
 fn url_in(line: &str) -> Option<SocketAddr> {
     let url = &line[line.find("http://")?..];
-    let url = url
-        .split(|char: char| char.is_whitespace() || char.is_control())
-        .next()?;
-    match target::parse(url.trim_end_matches([',', '.', ';', ')']))
-        .ok()?
-        .address
-    {
+    let url = url.split(|char: char| char.is_whitespace() || char.is_control()).next()?;
+    match target::parse(url.trim_end_matches([',', '.', ';', ')'])).ok()?.address {
         Address::Tcp(address) => Some(address),
         Address::Unix(_) => None,
     }
@@ -183,23 +156,11 @@ fn last_words(log: &Path) -> String {
 /// Builds the release binary of flagstone and returns where it is.
 pub fn build() -> io::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
-    let folder =
-        std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let mut command = Command::new(cargo);
-    command.args([
-        "build",
-        "--release",
-        "-p",
-        "flagstone",
-        "--bin",
-        "flagstone",
-    ]);
+    command.args(["build", "--release", "-p", "flagstone", "--bin", "flagstone"]);
     command.args(["--message-format", "json-render-diagnostics"]);
-    let output = command
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
+    let output = command.current_dir(folder).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(io::Error::other(format!("cargo build: {}", output.status)));
     }
@@ -242,16 +203,9 @@ mod tests {
 
     #[test]
     fn cargos_message_gives_the_path() {
-        let message =
-            r#"{"reason":"compiler-artifact","executable":"/a \"b\"/flagstone","fresh":true}"#;
-        assert_eq!(
-            executable(message),
-            Some(PathBuf::from("/a \"b\"/flagstone"))
-        );
-        assert_eq!(
-            executable(r#"{"reason":"compiler-artifact","executable":null}"#),
-            None
-        );
+        let message = r#"{"reason":"compiler-artifact","executable":"/a \"b\"/flagstone","fresh":true}"#;
+        assert_eq!(executable(message), Some(PathBuf::from("/a \"b\"/flagstone")));
+        assert_eq!(executable(r#"{"reason":"compiler-artifact","executable":null}"#), None);
     }
 
     #[test]
@@ -260,27 +214,11 @@ mod tests {
         let script = |text: &str| vec![OsString::from("-c"), OsString::from(text)];
         let stop = AtomicBool::new(false);
         let start = |text| Server::start(Path::new("/bin/sh"), &script(text), folder.path(), &stop);
-        let error = start("echo no such table >&2; exit 66")
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            error.contains("66") && error.contains("no such table"),
-            "{error}"
-        );
+        let error = start("echo no such table >&2; exit 66").err().unwrap().to_string();
+        assert!(error.contains("66") && error.contains("no such table"), "{error}");
         stop.store(true, Ordering::Relaxed);
         let began = Instant::now();
-        let error = Server::start(
-            Path::new("/bin/sleep"),
-            &["60".into()],
-            folder.path(),
-            &stop,
-        )
-        .err()
-        .unwrap();
-        assert!(
-            error.to_string().contains("interrupted") && began.elapsed() < STOPPED_WITHIN,
-            "{error}"
-        );
+        let error = Server::start(Path::new("/bin/sleep"), &["60".into()], folder.path(), &stop).err().unwrap();
+        assert!(error.to_string().contains("interrupted") && began.elapsed() < STOPPED_WITHIN, "{error}");
     }
 }

@@ -50,9 +50,7 @@ pub struct Builder<'c, const TABLES: usize, const COLUMNS: usize, const NAMES: u
     pub(super) skipping: bool,
 }
 
-impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
-    Builder<'_, TABLES, COLUMNS, NAMES>
-{
+impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> Builder<'_, TABLES, COLUMNS, NAMES> {
     /// Adds a table or view; its columns follow. `sqlite_*` and shadow tables are left out, their columns too.
     ///
     /// # Errors
@@ -64,18 +62,13 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
             "virtual" => Some(Kind::Virtual),
             _ => None,
         };
-        let own = row
-            .name
-            .as_bytes()
-            .get(..7)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"sqlite_"));
+        let own = row.name.as_bytes().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"sqlite_"));
         self.skipping = own || kind.is_none();
         let Some(kind) = kind.filter(|_| !self.skipping) else {
             return Ok(());
         };
         let name = self.push_name(row.name)?;
-        let first_column =
-            u16::try_from(self.catalog.columns.len()).expect("columns are counted in 16 bits");
+        let first_column = u16::try_from(self.catalog.columns.len()).expect("columns are counted in 16 bits");
         let table = Table {
             name,
             first_column,
@@ -87,11 +80,7 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
             primary_columns: 0,
             key: Key::None,
         };
-        self.catalog
-            .tables
-            .push(table)
-            .map_err(|_| ())
-            .or_else(|()| self.full("tables", TABLES))
+        self.catalog.tables.push(table).map_err(|_| ()).or_else(|()| self.full("tables", TABLES))
     }
 
     /// Adds a column to the last table, unless it is hidden.
@@ -104,21 +93,13 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
         }
         let name = self.push_name(row.name)?;
         let declared = self.push_name(row.declared)?;
-        let table = self
-            .catalog
-            .tables
-            .last_mut()
-            .expect("not skipping means that a table was pushed");
+        let table = self.catalog.tables.last_mut().expect("not skipping means that a table was pushed");
         // In a STRICT table ANY means "as it is"; elsewhere it is a word like any other, and so NUMERIC.
         let any = table.strict && row.declared.eq_ignore_ascii_case("ANY");
         let column = Column {
             name,
             declared,
-            affinity: if any {
-                Affinity::Blob
-            } else {
-                Affinity::of(row.declared)
-            },
+            affinity: if any { Affinity::Blob } else { Affinity::of(row.declared) },
             never_null: row.notnull || (table.without_rowid && row.pk > 0),
             notnull: row.notnull,
             pk: row.pk,
@@ -126,20 +107,12 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
         };
         table.column_count += 1;
         table.primary_columns = table.primary_columns.max(row.pk);
-        self.catalog
-            .columns
-            .push(column)
-            .map_err(|_| ())
-            .or_else(|()| self.full("columns", COLUMNS))
+        self.catalog.columns.push(column).map_err(|_| ()).or_else(|()| self.full("columns", COLUMNS))
     }
 
     /// Ends the filling: decides how each table's rows are addressed.
     pub fn finish(self) {
-        let CatalogOf {
-            names,
-            tables,
-            columns,
-        } = self.catalog;
+        let CatalogOf { names, tables, columns } = self.catalog;
         for table in tables {
             let first = usize::from(table.first_column);
             let columns = &mut columns[first..first + usize::from(table.column_count)];
@@ -148,24 +121,14 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize>
                 let declared = &names[column.declared.range()];
                 column.pk == 1 && declared.eq_ignore_ascii_case("INTEGER")
             };
-            if table.kind == Kind::Table
-                && has_rowid
-                && table.primary_columns == 1
-                && !table.key_index
-            {
+            if table.kind == Kind::Table && has_rowid && table.primary_columns == 1 && !table.key_index {
                 for column in columns.iter_mut().filter(|column| is_rowid(column)) {
                     column.is_rowid = true;
                     column.never_null = true;
                 }
             }
-            let shadowed = |alias: &str| {
-                columns
-                    .iter()
-                    .any(|column| names[column.name.range()].eq_ignore_ascii_case(alias))
-            };
-            let alias = ["rowid", "_rowid_", "oid"]
-                .into_iter()
-                .find(|alias| !shadowed(alias));
+            let shadowed = |alias: &str| columns.iter().any(|column| names[column.name.range()].eq_ignore_ascii_case(alias));
+            let alias = ["rowid", "_rowid_", "oid"].into_iter().find(|alias| !shadowed(alias));
             let by_primary = table.without_rowid || columns.iter().any(|column| column.is_rowid);
             table.key = match alias {
                 Some(alias) if has_rowid => Key::Rowid(alias),
@@ -197,42 +160,21 @@ mod tests {
     type Small = CatalogOf<3, 5, 64>;
 
     fn table<'a>(name: &'a str, kind: &'a str) -> TableRow<'a> {
-        TableRow {
-            name,
-            kind,
-            without_rowid: false,
-            strict: false,
-            key_index: false,
-        }
+        TableRow { name, kind, without_rowid: false, strict: false, key_index: false }
     }
 
     fn column<'a>(name: &'a str, declared: &'a str, pk: u16) -> ColumnRow<'a> {
-        ColumnRow {
-            name,
-            declared,
-            notnull: false,
-            pk,
-            hidden: 0,
-        }
+        ColumnRow { name, declared, notnull: false, pk, hidden: 0 }
     }
 
     #[test]
     fn what_is_internal_or_hidden_never_shows() {
         let mut catalog = Small::new();
         let mut builder = catalog.build();
-        for (name, kind) in [
-            ("SQLite_sequence", "table"),
-            ("docs_data", "shadow"),
-            ("docs", "virtual"),
-        ] {
+        for (name, kind) in [("SQLite_sequence", "table"), ("docs_data", "shadow"), ("docs", "virtual")] {
             builder.push_table(&table(name, kind)).expect("fits");
             builder.push_column(&column("body", "", 0)).expect("fits");
-            builder
-                .push_column(&ColumnRow {
-                    hidden: 1,
-                    ..column("rank", "", 0)
-                })
-                .expect("fits");
+            builder.push_column(&ColumnRow { hidden: 1, ..column("rank", "", 0) }).expect("fits");
         }
         builder.finish();
         assert_eq!(catalog.tables().len(), 1);
@@ -248,59 +190,25 @@ mod tests {
             let mut catalog = Small::new();
             let mut builder = catalog.build();
             builder.push_table(&row).expect("fits");
-            columns
-                .iter()
-                .for_each(|column| builder.push_column(column).expect("fits"));
+            columns.iter().for_each(|column| builder.push_column(column).expect("fits"));
             builder.finish();
             let table = *catalog.table(0);
-            (
-                table.key,
-                catalog.columns(&table).iter().any(|column| column.is_rowid),
-            )
+            (table.key, catalog.columns(&table).iter().any(|column| column.is_rowid))
         };
         let plain = table("t", "table");
-        let without = TableRow {
-            without_rowid: true,
-            key_index: true,
-            ..plain
-        };
-        let indexed = TableRow {
-            key_index: true,
-            ..plain
-        };
-        let shadows = [
-            column("RowID", "", 0),
-            column("_rowid_", "", 0),
-            column("oid", "INTEGER", 1),
-        ];
-        assert_eq!(
-            keyed(plain, &[column("a", "", 0)]),
-            (Key::Rowid("rowid"), false)
-        );
-        assert_eq!(
-            keyed(plain, &[column("a", "integer", 1)]),
-            (Key::Rowid("rowid"), true)
-        );
-        assert_eq!(
-            keyed(plain, &[column("a", "INT", 1)]),
-            (Key::Rowid("rowid"), false)
-        );
-        assert_eq!(
-            keyed(indexed, &[column("a", "INTEGER", 1)]),
-            (Key::Rowid("rowid"), false)
-        );
+        let without = TableRow { without_rowid: true, key_index: true, ..plain };
+        let indexed = TableRow { key_index: true, ..plain };
+        let shadows = [column("RowID", "", 0), column("_rowid_", "", 0), column("oid", "INTEGER", 1)];
+        assert_eq!(keyed(plain, &[column("a", "", 0)]), (Key::Rowid("rowid"), false));
+        assert_eq!(keyed(plain, &[column("a", "integer", 1)]), (Key::Rowid("rowid"), true));
+        assert_eq!(keyed(plain, &[column("a", "INT", 1)]), (Key::Rowid("rowid"), false));
+        assert_eq!(keyed(indexed, &[column("a", "INTEGER", 1)]), (Key::Rowid("rowid"), false));
         assert_eq!(keyed(plain, &shadows[..1]), (Key::Rowid("_rowid_"), false));
         assert_eq!(keyed(plain, &shadows[..2]), (Key::Rowid("oid"), false));
         assert_eq!(keyed(plain, &shadows), (Key::Primary, true));
         assert_eq!(keyed(indexed, &shadows), (Key::None, false));
-        assert_eq!(
-            keyed(without, &[column("a", "INTEGER", 1)]),
-            (Key::Primary, false)
-        );
-        assert_eq!(
-            keyed(table("v", "view"), &[column("a", "", 0)]),
-            (Key::None, false)
-        );
+        assert_eq!(keyed(without, &[column("a", "INTEGER", 1)]), (Key::Primary, false));
+        assert_eq!(keyed(table("v", "view"), &[column("a", "", 0)]), (Key::None, false));
     }
 
     #[test]
@@ -308,34 +216,16 @@ mod tests {
         let mut catalog = Small::new();
         let mut builder = catalog.build();
         let long = "x".repeat(65);
-        assert_eq!(
-            builder.push_table(&table(&long, "table")),
-            Err(CatalogFull {
-                what: "bytes of names",
-                limit: 64
-            })
-        );
+        assert_eq!(builder.push_table(&table(&long, "table")), Err(CatalogFull { what: "bytes of names", limit: 64 }));
         for name in ["a", "b", "c"] {
             assert_eq!(builder.push_table(&table(name, "table")), Ok(()));
         }
-        assert_eq!(
-            builder.push_table(&table("d", "table")),
-            Err(CatalogFull {
-                what: "tables",
-                limit: 3
-            })
-        );
+        assert_eq!(builder.push_table(&table("d", "table")), Err(CatalogFull { what: "tables", limit: 3 }));
         assert_eq!(builder.push_table(&table("e", "table")), Ok(()));
         for _ in 0..5 {
             assert_eq!(builder.push_column(&column("a", "", 0)), Ok(()));
         }
-        assert_eq!(
-            builder.push_column(&column("a", "", 0)),
-            Err(CatalogFull {
-                what: "columns",
-                limit: 5
-            })
-        );
+        assert_eq!(builder.push_column(&column("a", "", 0)), Err(CatalogFull { what: "columns", limit: 5 }));
         builder.finish();
         assert!(catalog.tables().is_empty());
     }

@@ -20,10 +20,7 @@ const EXTENSIONS: [&str; 6] = ["db", "sqlite", "sqlite3", "db3", "sdb", "s3db"];
 pub(super) fn not_there(path: &Path) -> StartError {
     let shown = path.display();
     if let Ok(target) = fs::read_link(path) {
-        let what = format!(
-            "{shown}: a symbolic link to {}, where nothing is",
-            target.display()
-        );
+        let what = format!("{shown}: a symbolic link to {}, where nothing is", target.display());
         return refuse(what, &[format!("ls -l {}", shell_word(path))]);
     }
     let demo = "flagstone --demo   # a live example".to_owned();
@@ -34,15 +31,8 @@ pub(super) fn not_there(path: &Path) -> StartError {
     }
     let near = near(path);
     let what = match near.as_slice() {
-        [] => format!(
-            "{shown}: no such file, and nothing like it in {}",
-            absolute(&folder).display()
-        ),
-        names => format!(
-            "{shown}: no such file in {}; there is {}",
-            absolute(&folder).display(),
-            listed(names)
-        ),
+        [] => format!("{shown}: no such file, and nothing like it in {}", absolute(&folder).display()),
+        names => format!("{shown}: no such file in {}; there is {}", absolute(&folder).display(), listed(names)),
     };
     let remedies = match near.first() {
         Some(name) => vec![format!("flagstone {}", shell_word(name)), demo],
@@ -54,17 +44,11 @@ pub(super) fn not_there(path: &Path) -> StartError {
 /// A file without a byte: often what a mistyped `sqlite3 NAME` left behind.
 pub(super) fn empty(path: &Path) -> StartError {
     let near = near(path);
-    let mut what = format!(
-        "{}: empty (0 bytes): it has no tables, perhaps a typing error created it",
-        path.display()
-    );
+    let mut what = format!("{}: empty (0 bytes): it has no tables, perhaps a typing error created it", path.display());
     if !near.is_empty() {
         what.push_str(&format!("; there is also {}", listed(&near)));
     }
-    let create = format!(
-        "sqlite3 {} VACUUM   # makes it a database without tables",
-        shell_word(path)
-    );
+    let create = format!("sqlite3 {} VACUUM   # makes it a database without tables", shell_word(path));
     let remedies = match near.first() {
         Some(name) => vec![format!("flagstone {}", shell_word(name)), create],
         None => vec![create],
@@ -74,37 +58,20 @@ pub(super) fn empty(path: &Path) -> StartError {
 
 /// A folder, with the databases in it.
 pub(super) fn is_a_folder(path: &Path) -> StartError {
-    let mut databases: Vec<PathBuf> = names(path)
-        .filter(|name| is_database_name(name))
-        .map(|name| path.join(name))
-        .collect();
+    let mut databases: Vec<PathBuf> = names(path).filter(|name| is_database_name(name)).map(|name| path.join(name)).collect();
     databases.sort();
     let all = databases.len();
     databases.truncate(OFFERED);
     let shown = path.display();
     match databases.first() {
         Some(first) => {
-            let more = if all > OFFERED {
-                format!(" and {} more", all - OFFERED)
-            } else {
-                String::new()
-            };
-            let what = format!(
-                "{shown}: a folder, not a database; in it: {}{more}",
-                listed(&databases)
-            );
+            let more = if all > OFFERED { format!(" and {} more", all - OFFERED) } else { String::new() };
+            let what = format!("{shown}: a folder, not a database; in it: {}{more}", listed(&databases));
             refuse(what, &[format!("flagstone {}", shell_word(first))])
         }
         None => {
-            let what =
-                format!("{shown}: a folder, and none of its files is named *.db or *.sqlite");
-            refuse(
-                what,
-                &[
-                    format!("ls -l {}", shell_word(path)),
-                    "flagstone --demo".to_owned(),
-                ],
-            )
+            let what = format!("{shown}: a folder, and none of its files is named *.db or *.sqlite");
+            refuse(what, &[format!("ls -l {}", shell_word(path)), "flagstone --demo".to_owned()])
         }
     }
 }
@@ -122,9 +89,7 @@ fn absolute(folder: &Path) -> PathBuf {
 
 /// `ls` of the nearest ancestor that exists.
 fn existing_part(folder: &Path) -> String {
-    let exists = folder
-        .ancestors()
-        .find(|ancestor| !ancestor.as_os_str().is_empty() && ancestor.is_dir());
+    let exists = folder.ancestors().find(|ancestor| !ancestor.as_os_str().is_empty() && ancestor.is_dir());
     format!("ls -l {}", shell_word(exists.unwrap_or(Path::new("."))))
 }
 
@@ -134,22 +99,13 @@ fn names(folder: &Path) -> impl Iterator<Item = String> {
         .flatten()
         .take(LOOKED_AT)
         .filter_map(Result::ok)
-        .filter(|entry| {
-            fs::metadata(entry.path())
-                .is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
-        })
+        .filter(|entry| fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0))
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| {
-            !["-wal", "-shm", "-journal"]
-                .iter()
-                .any(|suffix| name.ends_with(suffix))
-        })
+        .filter(|name| !["-wal", "-shm", "-journal"].iter().any(|suffix| name.ends_with(suffix)))
 }
 
 fn is_database_name(name: &str) -> bool {
-    let extension = Path::new(name)
-        .extension()
-        .and_then(|extension| extension.to_str());
+    let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
@@ -160,11 +116,7 @@ fn near(path: &Path) -> Vec<PathBuf> {
     };
     let folder = folder_of(path);
     let lower = wanted.to_lowercase();
-    let stem = |name: &str| {
-        Path::new(name)
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().to_lowercase())
-    };
+    let stem = |name: &str| Path::new(name).file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
     let mut near: Vec<(usize, Reverse<bool>, String)> = names(&folder)
         .filter(|name| name != wanted)
         .filter_map(|name| {
@@ -183,19 +135,12 @@ fn near(path: &Path) -> Vec<PathBuf> {
         .collect();
     near.sort();
     near.truncate(OFFERED);
-    let joined = |name: String| {
-        path.parent()
-            .map_or_else(|| PathBuf::from(&name), |parent| parent.join(&name))
-    };
+    let joined = |name: String| path.parent().map_or_else(|| PathBuf::from(&name), |parent| parent.join(&name));
     near.into_iter().map(|(_, _, name)| joined(name)).collect()
 }
 
 /// `a.db, b.db`: names alone, their folder has been said.
 fn listed(paths: &[PathBuf]) -> String {
-    let names: Vec<String> = paths
-        .iter()
-        .filter_map(|path| path.file_name())
-        .map(|name| shell_word(Path::new(name)))
-        .collect();
+    let names: Vec<String> = paths.iter().filter_map(|path| path.file_name()).map(|name| shell_word(Path::new(name))).collect();
     names.join(", ")
 }

@@ -36,10 +36,7 @@ pub(super) fn may_read(path: &Path) -> bool {
 }
 
 fn us() -> (u32, u32) {
-    (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    )
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
 }
 
 /// A file that exists and that we may not read.
@@ -53,13 +50,7 @@ pub(super) fn unreadable(path: &Path, metadata: &Metadata) -> StartError {
         metadata.mode() & 0o7777
     );
     let word = shell_word(path);
-    refuse(
-        what,
-        &[
-            give(uid, gid, metadata.uid(), "r", &word),
-            format!("ls -l {word}"),
-        ],
-    )
+    refuse(what, &[give(uid, gid, metadata.uid(), "r", &word), format!("ls -l {word}")])
 }
 
 /// The command that gives us `right`: as the owner by chmod alone, else through our group.
@@ -78,42 +69,18 @@ fn owner(path: &Path) -> u32 {
 /// A path that cannot be followed: one of its folders may not be searched.
 pub(super) fn unreachable_folder(path: &Path) -> StartError {
     let (uid, gid) = us();
-    let closed = |folder: &&Path| {
-        rustix::fs::accessat(CWD, *folder, Access::EXEC_OK, AtFlags::EACCESS) == Err(Errno::ACCESS)
-    };
+    let closed = |folder: &&Path| rustix::fs::accessat(CWD, *folder, Access::EXEC_OK, AtFlags::EACCESS) == Err(Errno::ACCESS);
     // The outermost closed folder is the one to open: those below it cannot even be asked.
-    let folder = path
-        .ancestors()
-        .skip(1)
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .filter(closed)
-        .last();
-    let folder = folder
-        .or(path.parent())
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let what = format!(
-        "{}: the folder {} may not be entered by uid {uid}",
-        path.display(),
-        folder.display()
-    );
+    let folder = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).filter(closed).last();
+    let folder = folder.or(path.parent()).filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let what = format!("{}: the folder {} may not be entered by uid {uid}", path.display(), folder.display());
     let word = shell_word(folder);
-    refuse(
-        what,
-        &[
-            give(uid, gid, owner(folder), "x", &word),
-            format!("ls -ld {word}"),
-        ],
-    )
+    refuse(what, &[give(uid, gid, owner(folder), "x", &word), format!("ls -ld {word}")])
 }
 
 /// A -wal or -shm that we may not read: the database alone is not the whole of it.
 pub(super) fn unreadable_side_file(facts: &Facts) -> StartError {
-    let side = if facts.wal.is_some() && !may_read(&super::beside(&facts.resolved, "-wal")) {
-        "-wal"
-    } else {
-        "-shm"
-    };
+    let side = if facts.wal.is_some() && !may_read(&super::beside(&facts.resolved, "-wal")) { "-wal" } else { "-shm" };
     let file = super::beside(&facts.resolved, side);
     let what = format!(
         "{}: no permission to read {}, which belongs to it: we run as uid {}",
@@ -122,13 +89,7 @@ pub(super) fn unreadable_side_file(facts: &Facts) -> StartError {
         facts.uid
     );
     let word = shell_word(&file);
-    refuse(
-        what,
-        &[
-            give(facts.uid, facts.gid, owner(&file), "r", &word),
-            format!("ls -l {word}"),
-        ],
-    )
+    refuse(what, &[give(facts.uid, facts.gid, owner(&file), "r", &word), format!("ls -l {word}")])
 }
 
 /// A WAL database whose -shm cannot be created.
@@ -143,28 +104,16 @@ pub(super) fn wal_in_a_closed_folder(facts: &Facts) -> StartError {
     let word = shell_word(&facts.path);
     let ignored = match facts.wal.unwrap_or(0) {
         0 => String::new(),
-        bytes => format!(
-            "; ignores {} not yet in the database (-wal)",
-            size_text(bytes)
-        ),
+        bytes => format!("; ignores {} not yet in the database (-wal)", size_text(bytes)),
     };
-    let promise =
-        format!("flagstone --immutable {word}   # only while nobody writes to it{ignored}");
+    let promise = format!("flagstone --immutable {word}   # only while nobody writes to it{ignored}");
     let open = match facts.folder {
         // What is mounted read-only is written by nobody here: the promise is the natural remedy.
         Writable::ReadOnlyFileSystem => {
-            let copy = format!(
-                "cp {word} /var/tmp/ && flagstone {}",
-                shell_word(&copied(&facts.path))
-            );
-            return refuse(
-                what + " (the file system is mounted read-only)",
-                &[promise, copy],
-            );
+            let copy = format!("cp {word} /var/tmp/ && flagstone {}", shell_word(&copied(&facts.path)));
+            return refuse(what + " (the file system is mounted read-only)", &[promise, copy]);
         }
-        Writable::Denied | Writable::Yes => {
-            give(facts.uid, facts.gid, owner(facts.home()), "wx", &folder)
-        }
+        Writable::Denied | Writable::Yes => give(facts.uid, facts.gid, owner(facts.home()), "wx", &folder),
     };
     refuse(what, &[open, promise])
 }
@@ -183,16 +132,6 @@ pub fn hot_journal(facts: &Facts) -> StartError {
         facts.resolved.display(),
         facts.uid
     );
-    let sqlite = if facts.uid == 0 {
-        "sqlite3"
-    } else {
-        "sudo sqlite3"
-    };
-    refuse(
-        what,
-        &[format!(
-            "{sqlite} {} 'SELECT count(*) FROM sqlite_schema'",
-            shell_word(&facts.resolved)
-        )],
-    )
+    let sqlite = if facts.uid == 0 { "sqlite3" } else { "sudo sqlite3" };
+    refuse(what, &[format!("{sqlite} {} 'SELECT count(*) FROM sqlite_schema'", shell_word(&facts.resolved))])
 }

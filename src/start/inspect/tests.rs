@@ -29,23 +29,14 @@ fn make(path: &Path, mode: &str) -> Connection {
 fn refused(path: &Path) -> String {
     let error = database(path, false).expect_err("refused");
     assert_eq!(error.exit, 66, "{error}");
-    assert!(
-        error.message.starts_with(&path.display().to_string()),
-        "it says where: {error}"
-    );
-    assert!(
-        error.message.contains("\n  try: "),
-        "it ends with something to type: {error}"
-    );
+    assert!(error.message.starts_with(&path.display().to_string()), "it says where: {error}");
+    assert!(error.message.contains("\n  try: "), "it ends with something to type: {error}");
     error.message
 }
 
 fn assert_says(message: &str, essentials: &[&str]) {
     for essential in essentials {
-        assert!(
-            message.contains(essential),
-            "{essential:?} is missing in: {message}"
-        );
+        assert!(message.contains(essential), "{essential:?} is missing in: {message}");
     }
 }
 
@@ -79,27 +70,14 @@ fn a_wal_database_tells_its_side_files() {
     for path in [&path, &link] {
         let facts = database(path, false).expect("inspected");
         assert_eq!(facts.journal_mode, JournalMode::Wal);
-        assert!(
-            facts.wal > Some(0) && facts.shm >= Some(32_768),
-            "{facts:?}"
-        );
+        assert!(facts.wal > Some(0) && facts.shm >= Some(32_768), "{facts:?}");
         assert_eq!(facts.page_size, 1024);
     }
     let facts = database(&path, true).expect("inspected");
-    assert!(
-        facts
-            .notes
-            .iter()
-            .any(|note| note.contains("ignores") && note.contains("-wal")),
-        "{:?}",
-        facts.notes
-    );
+    assert!(facts.notes.iter().any(|note| note.contains("ignores") && note.contains("-wal")), "{:?}", facts.notes);
     drop(connection);
     let facts = database(&path, false).expect("inspected");
-    assert_eq!(
-        (facts.journal_mode, facts.wal, facts.shm),
-        (JournalMode::Wal, None, None)
-    );
+    assert_eq!((facts.journal_mode, facts.wal, facts.shm), (JournalMode::Wal, None, None));
 }
 
 #[test]
@@ -108,15 +86,10 @@ fn the_largest_page_size_is_read_rightly() {
     let path = folder.path().join("data.db");
     Connection::open(&path)
         .expect("opened")
-        .execute_batch(
-            "PRAGMA page_size = 65536; PRAGMA application_id = 0x464C4147; CREATE TABLE t(a)",
-        )
+        .execute_batch("PRAGMA page_size = 65536; PRAGMA application_id = 0x464C4147; CREATE TABLE t(a)")
         .expect("made");
     let facts = database(&path, false).expect("inspected");
-    assert_eq!(
-        (facts.page_size, facts.application_id),
-        (65_536, 0x464C_4147)
-    );
+    assert_eq!((facts.page_size, facts.application_id), (65_536, 0x464C_4147));
 }
 
 #[test]
@@ -124,12 +97,8 @@ fn looking_alters_nothing() {
     let folder = folder();
     let path = folder.path().join("data.db");
     let _connection = make(&path, "wal");
-    let all = || -> Vec<Vec<u8>> {
-        ["", "-wal", "-shm"]
-            .iter()
-            .map(|suffix| fs::read(beside(&path, suffix)).expect("read"))
-            .collect()
-    };
+    let all =
+        || -> Vec<Vec<u8>> { ["", "-wal", "-shm"].iter().map(|suffix| fs::read(beside(&path, suffix)).expect("read")).collect() };
     let before = all();
     database(&path, false).expect("inspected");
     assert!(before == all());
@@ -144,39 +113,18 @@ fn a_missing_file_leads_to_names_near_it() {
     }
     let at = |name: &str| folder.path().join(name);
     let typed = |name: &str| format!("try: flagstone {}", at(name).display());
-    for (name, near) in [
-        ("date.db", "data.db"),
-        ("dtaa.db", "data.db"),
-        ("Data.DB", "data.db"),
-        ("sensors.db", "sensors.sqlite"),
-    ] {
-        assert_says(
-            &refused(&at(name)),
-            &[
-                "no such file",
-                &format!("there is {near}"),
-                &typed(near),
-                "flagstone --demo",
-            ],
-        );
+    for (name, near) in [("date.db", "data.db"), ("dtaa.db", "data.db"), ("Data.DB", "data.db"), ("sensors.db", "sensors.sqlite")]
+    {
+        assert_says(&refused(&at(name)), &["no such file", &format!("there is {near}"), &typed(near), "flagstone --demo"]);
     }
     let message = refused(&at("accounting.db"));
     assert_says(&message, &["nothing like it", "try: flagstone --demo"]);
     assert!(!message.contains("notes.txt"));
-    assert!(
-        !at("accounting.db").exists(),
-        "nothing is created by a typing error"
-    );
-    assert_says(
-        &refused(&at("no/such/data.db")),
-        &["there is no folder", "try: ls -l"],
-    );
+    assert!(!at("accounting.db").exists(), "nothing is created by a typing error");
+    assert_says(&refused(&at("no/such/data.db")), &["there is no folder", "try: ls -l"]);
     assert_says(&refused(&at("data.db/x.db")), &["there is no folder"]);
     symlink(at("gone"), at("dangling.db")).expect("linked");
-    assert_says(
-        &refused(&at("dangling.db")),
-        &["symbolic link to", "gone", "ls -l"],
-    );
+    assert_says(&refused(&at("dangling.db")), &["symbolic link to", "gone", "ls -l"]);
 }
 
 #[test]
@@ -187,14 +135,7 @@ fn a_folder_leads_to_the_databases_in_it() {
         fs::write(folder.path().join(name), "x").expect("written");
     }
     let message = refused(folder.path());
-    assert_says(
-        &message,
-        &[
-            "a.sqlite3, b.db, c.db and 1 more",
-            "try: flagstone ",
-            "/a.sqlite3",
-        ],
-    );
+    assert_says(&message, &["a.sqlite3, b.db, c.db and 1 more", "try: flagstone ", "/a.sqlite3"]);
     assert!(!message.contains("readme.md"));
 }
 
@@ -207,11 +148,7 @@ fn what_is_no_database_is_named() {
         (b"\x1f\x8b\x08\0\0\0\0\0", "gzip", "gunzip"),
         (b"CREATE TABLE t(a);\n", "SQL text", "sqlite3 new.db <"),
         (b"\x37\x7f\x06\x82\0\0\0\0", "-wal", "ls -l"),
-        (
-            b"SQLite format 3\0\x10\0\x01\x01",
-            "truncated: it has 20 bytes",
-            ".recover",
-        ),
+        (b"SQLite format 3\0\x10\0\x01\x01", "truncated: it has 20 bytes", ".recover"),
     ];
     for (bytes, essential, typed) in cases {
         fs::write(&path, bytes).expect("written");
@@ -219,18 +156,9 @@ fn what_is_no_database_is_named() {
     }
     fs::write(folder.path().join("date.db"), "x").expect("written");
     fs::write(&path, "").expect("written");
-    assert_says(
-        &refused(&path),
-        &["there is also date.db", "try: flagstone "],
-    );
+    assert_says(&refused(&path), &["there is also date.db", "try: flagstone "]);
     let pipe = folder.path().join("pipe");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .expect("mkfifo")
-            .success()
-    );
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     assert_says(&refused(&pipe), &["not a regular file"]);
 }
 
@@ -253,10 +181,7 @@ fn a_truncated_database_is_named_with_both_sizes() {
     fs::write(&path, &stale).expect("written");
     assert!(database(&path, false).is_ok());
     fs::write(&path, &stale[..512]).expect("written");
-    assert_says(
-        &refused(&path),
-        &["truncated: a page has 1024 bytes, the whole file 512"],
-    );
+    assert_says(&refused(&path), &["truncated: a page has 1024 bytes, the whole file 512"]);
 }
 
 #[test]
@@ -265,11 +190,7 @@ fn a_damaged_or_newer_header_is_named() {
     let path = folder.path().join("data.db");
     drop(make(&path, "delete"));
     let whole = fs::read(&path).expect("read");
-    for (offset, byte, essential) in [
-        (19, 3, "newer SQLite: its format has version 3"),
-        (16, 3, "damaged"),
-        (17, 9, "damaged"),
-    ] {
+    for (offset, byte, essential) in [(19, 3, "newer SQLite: its format has version 3"), (16, 3, "damaged"), (17, 9, "damaged")] {
         let mut bytes = whole.clone();
         bytes[offset] = byte;
         fs::write(&path, &bytes).expect("written");

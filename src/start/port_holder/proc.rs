@@ -32,12 +32,8 @@ fn listeners(table: &str, address: SocketAddr) -> Vec<u64> {
             return None;
         };
         let local = socket_address(local)?;
-        let same = local.ip() == address.ip()
-            || local.ip().is_unspecified()
-            || address.ip().is_unspecified();
-        (*state == LISTEN && local.port() == address.port() && same)
-            .then(|| inode.parse().ok())
-            .flatten()
+        let same = local.ip() == address.ip() || local.ip().is_unspecified() || address.ip().is_unspecified();
+        (*state == LISTEN && local.port() == address.port() && same).then(|| inode.parse().ok()).flatten()
     };
     table.lines().skip(1).filter_map(in_the_way).collect()
 }
@@ -46,11 +42,7 @@ fn listeners(table: &str, address: SocketAddr) -> Vec<u64> {
 fn socket_address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |at: usize| {
-        u32::from_str_radix(ip.get(at * 8..at * 8 + 8)?, 16)
-            .ok()
-            .map(u32::to_ne_bytes)
-    };
+    let word = |at: usize| u32::from_str_radix(ip.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
     let ip = match ip.len() {
         8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
         32 => {
@@ -75,9 +67,7 @@ fn bound_at(table: &str, path: &str) -> Vec<u64> {
             rest = rest.trim_start();
             (inode, rest) = rest.split_once(' ')?;
         }
-        (rest.trim_start() == path)
-            .then(|| inode.parse().ok())
-            .flatten()
+        (rest.trim_start() == path).then(|| inode.parse().ok()).flatten()
     };
     table.lines().skip(1).filter_map(bound).collect()
 }
@@ -87,36 +77,20 @@ fn holder(inodes: &[u64]) -> Option<Holder> {
     if inodes.is_empty() {
         return None;
     }
-    let links: Vec<String> = inodes
-        .iter()
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
-    fs::read_dir("/proc")
-        .ok()?
-        .filter_map(Result::ok)
-        .find_map(|process| {
-            let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-            let holds = fs::read_dir(process.path().join("fd"))
-                .ok()?
-                .filter_map(Result::ok)
-                .any(|descriptor| {
-                    let link = fs::read_link(descriptor.path());
-                    link.is_ok_and(|link| {
-                        links
-                            .iter()
-                            .any(|wanted| link.as_os_str() == wanted.as_str())
-                    })
-                });
-            if !holds {
-                return None;
-            }
-            let comm = fs::read_to_string(process.path().join("comm")).ok()?;
-            // A process may name itself as it likes, terminal controls included.
-            Some(Holder {
-                comm: comm.trim_end().escape_debug().to_string(),
-                pid,
-            })
-        })
+    let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|process| {
+        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
+        let holds = fs::read_dir(process.path().join("fd")).ok()?.filter_map(Result::ok).any(|descriptor| {
+            let link = fs::read_link(descriptor.path());
+            link.is_ok_and(|link| links.iter().any(|wanted| link.as_os_str() == wanted.as_str()))
+        });
+        if !holds {
+            return None;
+        }
+        let comm = fs::read_to_string(process.path().join("comm")).ok()?;
+        // A process may name itself as it likes, terminal controls included.
+        Some(Holder { comm: comm.trim_end().escape_debug().to_string(), pid })
+    })
 }
 
 /// This machine's addresses, IPv4 first.
@@ -148,14 +122,8 @@ fn local_v4(trie: &str) -> Vec<Ipv4Addr> {
 /// The first field of /proc/net/if_inet6, without link-local addresses: those need a zone to be listened on.
 fn local_v6(table: &str) -> Vec<Ipv6Addr> {
     let address = |line: &str| {
-        let digits = line
-            .split_ascii_whitespace()
-            .next()
-            .filter(|digits| digits.len() == 32)?;
-        u128::from_str_radix(digits, 16)
-            .ok()
-            .map(Ipv6Addr::from)
-            .filter(|ip| !ip.is_unicast_link_local())
+        let digits = line.split_ascii_whitespace().next().filter(|digits| digits.len() == 32)?;
+        u128::from_str_radix(digits, 16).ok().map(Ipv6Addr::from).filter(|ip| !ip.is_unicast_link_local())
     };
     table.lines().filter_map(address).collect()
 }
@@ -197,11 +165,7 @@ mod tests {
             (TCP6, "127.0.0.1:8080", &[]),
         ];
         for (table, address, inodes) in cases {
-            assert_eq!(
-                listeners(table, address.parse().expect("an address")),
-                inodes,
-                "{address}"
-            );
+            assert_eq!(listeners(table, address.parse().expect("an address")), inodes, "{address}");
         }
     }
 
@@ -220,20 +184,11 @@ mod tests {
         let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.0\n        /8 host LOCAL\n     |-- 127.0.0.1\n        \
             /32 host LOCAL\n     |-- 192.168.1.5\n        /32 host LOCAL\n     |-- 192.168.1.255\n        \
             /32 link BROADCAST\nLocal:\n     |-- 192.168.1.5\n        /32 host LOCAL\n";
-        assert_eq!(
-            local_v4(trie),
-            [Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 168, 1, 5)]
-        );
+        assert_eq!(local_v4(trie), [Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 168, 1, 5)]);
         let table = "00000000000000000000000000000001 01 80 10 80       lo\n\
             fd000000000000000000000000000002 04 40 00 82     eth0\n\
             fe8000000000000000fc00fffe000001 04 40 20 80     eth0\nodd\n";
-        assert_eq!(
-            local_v6(table),
-            [
-                "::1".parse::<Ipv6Addr>().expect("v6"),
-                "fd00::2".parse().expect("v6")
-            ]
-        );
+        assert_eq!(local_v6(table), ["::1".parse::<Ipv6Addr>().expect("v6"), "fd00::2".parse().expect("v6")]);
         assert!(local_addresses().contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
 }

@@ -20,9 +20,7 @@ pub fn claim(path: &Path, served: &str) -> Result<(), StartError> {
     let shown = path.display();
     let instead = "unix:/run/flagstone.sock";
     if length > UNIX_PATH_BYTES {
-        let what = format!(
-            "unix:{shown}: the path has {length} bytes, a Unix socket's at most {UNIX_PATH_BYTES}"
-        );
+        let what = format!("unix:{shown}: the path has {length} bytes, a Unix socket's at most {UNIX_PATH_BYTES}");
         return Err(refuse(what, &[format!("flagstone -l {instead} {served}")]));
     }
     let metadata = match fs::symlink_metadata(path) {
@@ -31,15 +29,8 @@ pub fn claim(path: &Path, served: &str) -> Result<(), StartError> {
         Err(error) => return Err(unknown(path, &error)),
     };
     if !metadata.file_type().is_socket() {
-        let what =
-            format!("unix:{shown}: a file that is not a socket stands there; it is left alone");
-        return Err(refuse(
-            what,
-            &[
-                format!("ls -l {}", shell_word(path)),
-                format!("flagstone -l {instead} {served}"),
-            ],
-        ));
+        let what = format!("unix:{shown}: a file that is not a socket stands there; it is left alone");
+        return Err(refuse(what, &[format!("ls -l {}", shell_word(path)), format!("flagstone -l {instead} {served}")]));
     }
     match knock(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -49,35 +40,19 @@ pub fn claim(path: &Path, served: &str) -> Result<(), StartError> {
         // Whatever else it says (a full backlog, a socket of another type): somebody is there.
         Ok(()) | Err(_) => {
             let holder = proc::holder_of_unix(&path.to_string_lossy());
-            let by = holder.map_or_else(
-                || "a server".to_owned(),
-                |holder| format!("{} (pid {})", holder.comm, holder.pid),
-            );
-            let ask = format!(
-                "flagstone --ready {}",
-                shell_word(Path::new(&format!("unix:{shown}")))
-            );
-            Err(refuse(
-                format!("unix:{shown} is taken by {by}, which listens there"),
-                &[ask, other(8080, served)],
-            ))
+            let by = holder.map_or_else(|| "a server".to_owned(), |holder| format!("{} (pid {})", holder.comm, holder.pid));
+            let ask = format!("flagstone --ready {}", shell_word(Path::new(&format!("unix:{shown}"))));
+            Err(refuse(format!("unix:{shown} is taken by {by}, which listens there"), &[ask, other(8080, served)]))
         }
     }
 }
 
 fn folder_is_there(path: &Path) -> Result<(), StartError> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if folder.is_dir() {
         return Ok(());
     }
-    let what = format!(
-        "unix:{}: there is no folder {}",
-        path.display(),
-        folder.display()
-    );
+    let what = format!("unix:{}: there is no folder {}", path.display(), folder.display());
     Err(refuse(what, &[format!("mkdir -p {}", shell_word(folder))]))
 }
 
@@ -123,22 +98,14 @@ mod tests {
         let listener = UnixListener::bind(&path).expect("bound");
         let message = refused(&path);
         let pid = format!("(pid {})", std::process::id());
-        for essential in [
-            "is taken by",
-            &pid,
-            "try: flagstone --ready unix:/",
-            "or:  flagstone -l 8080 data.db",
-        ] {
+        for essential in ["is taken by", &pid, "try: flagstone --ready unix:/", "or:  flagstone -l 8080 data.db"] {
             assert!(message.contains(essential), "{message}");
         }
         assert!(path.exists());
         drop(listener);
         fs::remove_file(&path).expect("removed");
         let _datagrams = UnixDatagram::bind(&path).expect("bound");
-        assert!(
-            refused(&path).contains("is taken by"),
-            "a socket of another type is somebody's too"
-        );
+        assert!(refused(&path).contains("is taken by"), "a socket of another type is somebody's too");
         assert!(path.exists());
     }
 
@@ -147,27 +114,20 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("s");
         let server = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
-        server
-            .bind(&SockAddr::unix(&path).expect("an address"))
-            .expect("bound");
+        server.bind(&SockAddr::unix(&path).expect("an address")).expect("bound");
         server.listen(0).expect("listening");
         let mut waiting = Vec::new();
         // With a backlog of 0 Linux takes one; ten are enough to fill it on any kernel.
         for _ in 0..10 {
             let client = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
             client.set_nonblocking(true).expect("set");
-            let full = client
-                .connect(&SockAddr::unix(&path).expect("an address"))
-                .is_err();
+            let full = client.connect(&SockAddr::unix(&path).expect("an address")).is_err();
             waiting.push(client);
             if full {
                 break;
             }
         }
-        assert_eq!(
-            knock(&path).map_err(|error| error.kind()),
-            Err(io::ErrorKind::WouldBlock)
-        );
+        assert_eq!(knock(&path).map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
         assert!(refused(&path).contains("is taken by"));
         assert!(path.exists());
     }
@@ -189,14 +149,8 @@ mod tests {
     fn a_path_that_cannot_be_bound_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let message = refused(&folder.path().join("no/such/s"));
-        assert!(
-            message.contains("there is no folder") && message.contains("try: mkdir -p "),
-            "{message}"
-        );
+        assert!(message.contains("there is no folder") && message.contains("try: mkdir -p "), "{message}");
         let message = refused(&folder.path().join("x".repeat(UNIX_PATH_BYTES)));
-        assert!(
-            message.contains("at most 107") && message.contains("try: flagstone -l unix:/run/"),
-            "{message}"
-        );
+        assert!(message.contains("at most 107") && message.contains("try: flagstone -l unix:/run/"), "{message}");
     }
 }

@@ -13,10 +13,7 @@ impl Driver<'_> {
         let mut at = 0;
         while at < count {
             let connection = &mut self.connections[index];
-            let fed =
-                connection
-                    .parser
-                    .feed(&self.buffer[at..count], self.options.head_only, |_| {});
+            let fed = connection.parser.feed(&self.buffer[at..count], self.options.head_only, |_| {});
             let asked = !connection.in_flight.is_empty();
             let reply = match fed {
                 Ok((used, reply)) => {
@@ -49,21 +46,14 @@ impl Driver<'_> {
     /// Accounts for one reply. False when the connection is closed after it.
     pub(super) fn answered(&mut self, index: usize, reply: Reply, now: Instant) -> bool {
         let connection = &mut self.connections[index];
-        let request = connection
-            .in_flight
-            .pop_front()
-            .expect("the caller saw a request in flight");
+        let request = connection.in_flight.pop_front().expect("the caller saw a request in flight");
         self.in_flight -= 1;
         self.last_reply = Some(now);
         self.tally.body_bytes += reply.body_bytes;
         *self.tally.statuses.entry(reply.status).or_default() += 1;
-        self.tally
-            .latency
-            .saturating_record(nanoseconds(now.saturating_duration_since(request.due)));
+        self.tally.latency.saturating_record(nanoseconds(now.saturating_duration_since(request.due)));
         if self.options.rate.is_some() {
-            self.tally.lag.saturating_record(nanoseconds(
-                request.sent.saturating_duration_since(request.due),
-            ));
+            self.tally.lag.saturating_record(nanoseconds(request.sent.saturating_duration_since(request.due)));
         }
         if !reply.close && self.options.keep_alive {
             return true;
@@ -100,9 +90,7 @@ impl Driver<'_> {
                 self.fill(index, now);
             }
             End::InBody => self.lost(index, Fault::ShortBody, None),
-            End::Between | End::Complete(_) | End::InHead => {
-                self.lost(index, Fault::ClosedEarly, None)
-            }
+            End::Between | End::Complete(_) | End::InHead => self.lost(index, Fault::ClosedEarly, None),
         }
     }
 
@@ -114,8 +102,7 @@ impl Driver<'_> {
         match fault {
             Fault::ShortBody | Fault::Malformed => {
                 self.tally.fault(fault, 1);
-                self.tally
-                    .fault(Fault::ClosedEarly, victims.saturating_sub(1));
+                self.tally.fault(Fault::ClosedEarly, victims.saturating_sub(1));
             }
             _ => self.tally.fault(fault, victims.max(1)),
         }
@@ -146,23 +133,15 @@ impl Driver<'_> {
         let now = Instant::now();
         if !interrupted {
             self.tally.fault(Fault::Timeout, self.in_flight);
-            let unsent = self
-                .schedule
-                .as_ref()
-                .map_or(0, |schedule| schedule.unsent(now));
+            let unsent = self.schedule.as_ref().map_or(0, |schedule| schedule.unsent(now));
             self.tally.fault(Fault::Unsent, unsent);
         }
         self.tally.interrupted = interrupted;
-        self.tally.elapsed = self
-            .last_reply
-            .unwrap_or(now)
-            .saturating_duration_since(start);
+        self.tally.elapsed = self.last_reply.unwrap_or(now).saturating_duration_since(start);
         self.tally
     }
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos())
-        .unwrap_or(u64::MAX)
-        .max(1)
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).max(1)
 }

@@ -1,0 +1,94 @@
+//! SQLite's errors as answers: each with a status that says whose it is and a hint that says what to do.
+
+use rusqlite::{Error, ErrorCode, ffi};
+
+use super::turns::Stopped;
+use crate::api::problem::Problem;
+use crate::budget::{SQLITE_LENGTH_KIB, TABLE_QUERY_MS};
+use crate::job::Outcome;
+
+/// What the caller does about a failed statement.
+pub enum Failed {
+    /// Tell the client, or put the job back.
+    End(Outcome),
+    /// SQLite's heap is full of held statements, perhaps: drop them and try once more.
+    Memory,
+    /// The schema changed more often than SQLite tries by itself.
+    Schema,
+}
+
+/// Sorts an error.
+pub fn failed(error: &Error, stopped: Option<Stopped>) -> Failed {
+    let Error::SqliteFailure(code, message) = error else {
+        log::error!("unexpected error from SQLite: {error}");
+        return Failed::End(internal("database-error", "The query failed", "an unexpected error", None));
+    };
+    let message = message.as_deref();
+    let problem = match code.code {
+        ErrorCode::OutOfMemory => return Failed::Memory,
+        ErrorCode::SchemaChanged => return Failed::Schema,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
+            return Failed::End(Outcome::Busy);
+        }
+        ErrorCode::OperationInterrupted => return Failed::End(interrupted(stopped)),
+        ErrorCode::TooBig => Problem::new(500, "value-too-large", "A value is too large")
+            .detail(format_args!("A value or row is longer than {SQLITE_LENGTH_KIB} KiB."))
+            .hint(format_args!("leave the column out with select=, or build with a larger FLAGSTONE_SQLITE_LENGTH_KIB")),
+        ErrorCode::DiskFull => Problem::new(507, "disk-full", "No space for a large sort")
+            .detail(format_args!("A temporary file could not grow."))
+            .hint(format_args!("narrow the query with a filter, or free space in the state directory")),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+            log::error!("the database is damaged: {error}");
+            Problem::new(500, "database-corrupt", "The database is damaged")
+                .detail(format_args!("{}", message.unwrap_or("malformed")))
+                .hint(format_args!("run PRAGMA integrity_check on a copy"))
+        }
+        ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => {
+            log::error!("the database cannot be read: {error} ({})", code.extended_code);
+            Problem::new(500, "database-io", "The database cannot be read")
+                .detail(format_args!("{}", message.unwrap_or("I/O error")))
+                .hint(format_args!("look at the disk and at the server's log"))
+        }
+        _ if code.extended_code == ffi::SQLITE_ERROR => {
+            return Failed::End(internal("query-failed", "The query failed", message.unwrap_or("SQL error"), None));
+        }
+        _ => {
+            log::error!("SQLite: {error} ({})", code.extended_code);
+            return Failed::End(internal(
+                "database-error",
+                "The query failed",
+                message.unwrap_or("error"),
+                Some(code.extended_code),
+            ));
+        }
+    };
+    Failed::End(Outcome::Problem(problem))
+}
+
+/// The 503 for a query that needs more memory than SQLite has.
+pub fn out_of_memory() -> Outcome {
+    let mut problem = Problem::new(503, "sqlite-memory", "The query needs too much memory")
+        .detail(format_args!("SQLite's fixed heap is too small for this query."))
+        .hint(format_args!("ask for less at once, or build with a larger FLAGSTONE_SQLITE_HEAP_KIB"));
+    problem.retry_after = Some(1);
+    Outcome::Problem(problem)
+}
+
+/// The outcome of a statement that was stopped.
+pub fn interrupted(stopped: Option<Stopped>) -> Outcome {
+    if stopped == Some(Stopped::Abandoned) {
+        return Outcome::Abandoned;
+    }
+    let problem = Problem::new(504, "query-timeout", "The query took too long")
+        .detail(format_args!("It was stopped after {TABLE_QUERY_MS} ms."))
+        .hint(format_args!("filter or order by an indexed column, or ask for fewer rows"));
+    Outcome::Problem(problem)
+}
+
+fn internal(slug: &'static str, title: &'static str, message: &str, code: Option<i32>) -> Outcome {
+    let problem = Problem::new(500, slug, title);
+    Outcome::Problem(match code {
+        Some(code) => problem.detail(format_args!("SQLite says ({code}): {message}")),
+        None => problem.detail(format_args!("SQLite says: {message}")),
+    })
+}

@@ -1,0 +1,98 @@
+//! Prepared statements that are held between requests: a fixed number, the least recently used one goes first.
+
+use rusqlite::{Connection, Statement};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+
+use crate::budget::STATEMENTS;
+
+/// A statement is known by a 128-bit keyed hash of its SQL: the text itself would be kept twice, since SQLite has it.
+type Name = (u64, u64);
+
+struct Entry<'c> {
+    name: Name,
+    used: u64,
+    statement: Statement<'c>,
+}
+
+/// The held statements of one connection.
+pub struct Held<'c> {
+    conn: &'c Connection,
+    key: [u8; 16],
+    uses: u64,
+    entries: heapless::Vec<Entry<'c>, STATEMENTS>,
+}
+
+impl<'c> Held<'c> {
+    /// None yet. `key` is secret and random, so that nobody can make two texts with one name.
+    pub fn new(conn: &'c Connection, key: [u8; 16]) -> Held<'c> {
+        Held { conn, key, uses: 0, entries: heapless::Vec::new() }
+    }
+
+    /// The statement for `sql`, prepared now or before.
+    ///
+    /// # Errors
+    /// What preparing gave.
+    pub fn get(&mut self, sql: &str) -> rusqlite::Result<&mut Statement<'c>> {
+        self.uses += 1;
+        let name = self.name(sql);
+        let at = match self.entries.iter().position(|entry| entry.name == name) {
+            Some(at) => at,
+            None => self.prepare(name, sql)?,
+        };
+        let entry = &mut self.entries[at];
+        entry.used = self.uses;
+        Ok(&mut entry.statement)
+    }
+
+    /// Finalizes all of them, to give SQLite its memory back.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn prepare(&mut self, name: Name, sql: &str) -> rusqlite::Result<usize> {
+        if self.entries.is_full() {
+            let oldest = (0..self.entries.len()).min_by_key(|&at| self.entries[at].used);
+            if let Some(oldest) = oldest {
+                drop(self.entries.swap_remove(oldest));
+            }
+        }
+        let statement = self.conn.prepare(sql)?;
+        let pushed = self.entries.push(Entry { name, used: self.uses, statement });
+        assert!(pushed.is_ok(), "one entry was dropped when it was full");
+        Ok(self.entries.len() - 1)
+    }
+
+    fn name(&self, sql: &str) -> Name {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write(sql.as_bytes());
+        let hash = hasher.finish128();
+        (hash.h1, hash.h2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_statement_goes_first() {
+        let conn = Connection::open_in_memory().unwrap();
+        let mut held = Held::new(&conn, [7; 16]);
+        let sql = |number: usize| format!("SELECT {number}");
+        for number in 0..STATEMENTS {
+            held.get(&sql(number)).unwrap();
+        }
+        held.get(&sql(0)).unwrap();
+        held.get(&sql(STATEMENTS)).unwrap();
+        assert_eq!(held.len(), STATEMENTS);
+        let names: Vec<Name> = held.entries.iter().map(|entry| entry.name).collect();
+        assert!(names.contains(&held.name(&sql(0))) && !names.contains(&held.name(&sql(1))));
+        assert!(held.get("SELECT nonsense FROM nowhere").is_err());
+    }
+}

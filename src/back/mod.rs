@@ -1,0 +1,17 @@
+//! The back: the one SQLite connection, and one job at a time. Names no socket.
+//!
+//! [`Back::run`] decides what a job means and what became of it; the files beside it each do one thing. A statement is always finished
+//! before its answer is sent: nothing here waits for a client.
+
+mod describe;
+mod error;
+pub mod heap;
+mod held;
+pub mod open;
+mod rows;
+mod run;
+mod trail;
+pub mod turns;
+
+pub use describe::DescribeError;
+pub use run::{Back, Workspace};

@@ -1,0 +1,486 @@
+//! One job at a time: what the request means, its statement, its rows, and what became of them.
+
+use std::time::Instant;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, Rows, Statement, StatementStatus};
+
+use super::describe::{self, DescribeError, describe};
+use super::error::{self, Failed};
+use super::held::Held;
+use super::rows::RowShape;
+use super::trail::Trail;
+use super::turns::{Turns, with_turns};
+use crate::api::catalog::Catalog;
+use crate::api::problem::Problem;
+use crate::api::route::Route;
+use crate::api::table_query::{self, Format, TableQuery, TokenError};
+use crate::api::value::Bind;
+use crate::api::{COUNT_MAX, index_page};
+use crate::budget::{ANSWER_KIB, QUERY_BYTES};
+use crate::http::accept::{self, Media};
+use crate::job::{Go, Job, Micros, Outcome, Reply};
+use crate::memory::StaticCell;
+use crate::memory::sink::Sink;
+use crate::ops::readings::Database;
+
+/// Rows between two looks at the clock: the progress handler counts steps within one statement, and short rows take few.
+const ROWS_BETWEEN_LOOKS: usize = 16;
+/// How often a job starts over because the schema changed under it.
+const SCHEMA_RETRIES: usize = 3;
+
+/// The running query's workspace.
+pub struct Workspace {
+    catalog: Catalog,
+    query: TableQuery,
+    shape: RowShape,
+    trail: Trail,
+}
+
+const _: () = assert!(
+    size_of::<TableQuery>() + size_of::<RowShape>() + size_of::<Trail>() <= QUERY_BYTES,
+    "QUERY_BYTES holds the query workspace"
+);
+const _: () = assert!(size_of::<Catalog>() <= crate::budget::CATALOG_BYTES, "CATALOG_BYTES holds the catalog");
+
+static WORKSPACE: StaticCell<Workspace> = StaticCell::new(Workspace::new());
+
+impl Workspace {
+    const fn new() -> Workspace {
+        Workspace { catalog: Catalog::new(), query: TableQuery::new(), shape: RowShape::new(), trail: Trail::new() }
+    }
+
+    /// The static one; `None` when it was taken before.
+    pub fn take() -> Option<&'static mut Workspace> {
+        WORKSPACE.take()
+    }
+
+    /// What was last read of the schema.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+}
+
+/// The back half of the server: a connection and what it keeps.
+pub struct Back<'c> {
+    conn: &'c Connection,
+    held: Held<'c>,
+    work: &'c mut Workspace,
+    schema_version: i64,
+    started: Instant,
+    longest_gap: Micros,
+}
+
+/// Why an attempt ended without an answer.
+enum Again {
+    /// The schema is not the catalog's: read it and start over.
+    Schema,
+    /// SQLite's heap is full: drop what is held and start over.
+    Memory,
+}
+
+/// How an attempt ended.
+type Attempt<T> = Result<T, Ended>;
+
+enum Ended {
+    With(Outcome),
+    Again(Again),
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Ended {
+        Ended::With(outcome)
+    }
+}
+
+impl From<Problem> for Ended {
+    fn from(problem: Problem) -> Ended {
+        Ended::With(Outcome::Problem(problem))
+    }
+}
+
+impl<'c> Back<'c> {
+    /// Reads the schema of an open connection. `key` names held statements and must be random.
+    ///
+    /// # Errors
+    /// [`DescribeError`].
+    pub fn new(
+        conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant,
+    ) -> Result<Back<'c>, DescribeError> {
+        let mut back = Back { conn, held: Held::new(conn, key), work, schema_version: 0, started, longest_gap: 0 };
+        back.read_schema()?;
+        Ok(back)
+    }
+
+    /// The schema, as last read.
+    pub fn catalog(&self) -> &Catalog {
+        &self.work.catalog
+    }
+
+    /// Runs a job to its outcome; the rows are then in `reply`. `turn` is called while it runs; when it says stop, or the job's deadline
+    /// passes, the statement is interrupted.
+    pub fn run(&mut self, job: &Job, reply: &mut Reply, turn: &mut dyn FnMut() -> Go) -> Outcome {
+        let (conn, started) = (self.conn, self.started);
+        let (outcome, gap) = with_turns(conn, started, job.deadline, turn, |turns| self.run_with_retries(job, reply, turns));
+        self.longest_gap = self.longest_gap.max(gap);
+        outcome
+    }
+
+    /// The longest time between two turns since the last call, in microseconds.
+    pub fn take_longest_gap(&mut self) -> Micros {
+        std::mem::take(&mut self.longest_gap)
+    }
+
+    /// What the back knows of its memory and its database.
+    pub fn read(&self, readings: &mut Database) {
+        super::heap::read(readings);
+        readings.statements = self.held.len() as u64;
+        readings.tables = self.work.catalog.tables().len() as u64;
+    }
+
+    fn run_with_retries(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Outcome {
+        let mut memory_freed = false;
+        for _ in 0..SCHEMA_RETRIES {
+            reply.clear();
+            match self.attempt(job, reply, turns) {
+                Ok(media) => return Outcome::Rows(media),
+                Err(Ended::With(outcome)) => match self.blames_schema(&outcome, turns) {
+                    true => continue,
+                    false => return outcome,
+                },
+                Err(Ended::Again(Again::Schema)) => {
+                    if let Err(error) = self.read_schema() {
+                        return schema_problem(&error, turns);
+                    }
+                }
+                Err(Ended::Again(Again::Memory)) if memory_freed => return error::out_of_memory(),
+                Err(Ended::Again(Again::Memory)) => {
+                    memory_freed = true;
+                    self.held.clear();
+                    super::heap::release(self.conn);
+                }
+            }
+        }
+        let mut problem = Problem::new(503, "schema-changing", "The schema keeps changing");
+        problem.retry_after = Some(1);
+        Outcome::Problem(problem)
+    }
+
+    /// A statement that failed may have been planned from an old schema; then the new one is read and the job starts over.
+    fn blames_schema(&mut self, outcome: &Outcome, turns: &Turns<'_>) -> bool {
+        let failed = matches!(outcome, Outcome::Problem(problem) if problem.status == 500);
+        failed && matches!(self.check_schema(turns), Err(Ended::Again(Again::Schema))) && self.read_schema().is_ok()
+    }
+
+    fn attempt(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
+        let bytes = job.exchange.current();
+        let request = job.exchange.request();
+        let query = request.query(bytes).unwrap_or_default();
+        match Route::of(request.path(bytes)) {
+            Route::Index => {
+                self.check_schema(turns)?;
+                let media = negotiate(job, &[Media::Json, Media::Html], None)?;
+                self.put_index(media, reply)
+            }
+            Route::Tables => {
+                self.check_schema(turns)?;
+                let media = negotiate(job, &[Media::Json], None)?;
+                self.put_index(media, reply)
+            }
+            Route::Rows { table } => {
+                let planned = table_query::find_table(&self.work.catalog, table)
+                    .and_then(|place| table_query::plan_rows(&self.work.catalog, place, query, &mut self.work.query));
+                self.settle(planned, turns)?;
+                self.many_rows(job, reply, turns)
+            }
+            Route::Row { table, key } => {
+                let found = table_query::find_table(&self.work.catalog, table);
+                let name = found.as_ref().ok().copied();
+                let planned =
+                    found.and_then(|place| table_query::plan_row(&self.work.catalog, place, key, query, &mut self.work.query));
+                self.settle(planned, turns)?;
+                self.one_row(job, name, reply, turns)
+            }
+            Route::Ops(_) | Route::None { .. } => Err(Problem::no_route(false).into()),
+        }
+    }
+
+    /// A plan that failed may have failed on an old schema: only when the schema is still the catalog's is the problem the client's.
+    fn settle(&mut self, planned: Result<(), Problem>, turns: &Turns<'_>) -> Attempt<()> {
+        let Err(problem) = planned else { return Ok(()) };
+        self.check_schema(turns)?;
+        Err(problem.into())
+    }
+
+    fn check_schema(&mut self, turns: &Turns<'_>) -> Attempt<()> {
+        let read = self.held.get(describe::SCHEMA_VERSION).and_then(describe::schema_version);
+        match read {
+            Ok(version) if version == self.schema_version => Ok(()),
+            Ok(_) => Err(Ended::Again(Again::Schema)),
+            Err(error) => Err(ended(&error, turns)),
+        }
+    }
+
+    fn read_schema(&mut self) -> Result<(), DescribeError> {
+        // The version first: a change in between is then seen at the next look.
+        let version = describe::schema_version(self.held.get(describe::SCHEMA_VERSION)?)?;
+        describe(self.conn, &mut self.work.catalog)?;
+        self.schema_version = version;
+        Ok(())
+    }
+
+    fn put_index(&self, media: Media, reply: &mut Reply) -> Attempt<Media> {
+        let put = match media {
+            Media::Html => index_page::put_html(&self.work.catalog, reply),
+            _ => self.work.catalog.put_json(reply),
+        };
+        put.map_err(|_| answer_too_large())?;
+        Ok(media)
+    }
+
+    fn one_row(&mut self, job: &Job, table: Option<usize>, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
+        let media = negotiate(job, ROW_MEDIA, self.work.query.format)?;
+        let work = &mut *self.work;
+        let columns = set_shape(work, table, media)?;
+        let statement = prepare(&mut self.held, &work.query.sql, turns)?;
+        bind(statement, &work.query, work.query.binds.len()).map_err(|error| ended(&error, turns))?;
+        // SQLite prepares a statement anew when the schema changed, and for some patterns: the first is looked for after the second.
+        let before = statement.get_status(StatementStatus::RePrepare);
+        let mut rows = statement.raw_query();
+        let Some(row) = rows.next().map_err(|error| ended(&error, turns))? else {
+            drop(rows);
+            self.check_schema(turns)?;
+            let work = &*self.work;
+            let name = table.map_or("", |place| work.catalog.table_name(work.catalog.table(place)));
+            return Err(Problem::no_row(name).into());
+        };
+        work.shape
+            .put_head(media, true, reply)
+            .and_then(|()| work.shape.put_row(media, true, values(row, 0, columns), reply))
+            .map_err(|_| answer_too_large())?;
+        drop(rows);
+        let prepared_anew = statement.get_status(StatementStatus::RePrepare) != before;
+        if prepared_anew {
+            self.check_schema(turns)?;
+        }
+        Ok(media)
+    }
+
+    fn many_rows(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
+        let media = negotiate(job, ROW_MEDIA, self.work.query.format)?;
+        let request = job.exchange.request();
+        let counted = crate::http::prefer::count_exact(request.fields(job.exchange.current(), "prefer"));
+        // Page and count are to speak of one state of the database.
+        let transaction = counted.then(|| self.conn.unchecked_transaction()).transpose().map_err(|error| ended(&error, turns))?;
+        let page = self.put_page(media, reply, turns)?;
+        if counted {
+            let total = self.count(turns)?;
+            put_content_range(reply, self.work.query.position, page.given, total);
+        }
+        // A read transaction ends either way; what its end could report the statements have reported before.
+        drop(transaction);
+        if page.more {
+            self.put_next(job, page.given, reply)?;
+        }
+        Ok(media)
+    }
+
+    fn put_page(&mut self, media: Media, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Page> {
+        let table = self.work.query.table();
+        let work = &mut *self.work;
+        let columns = set_shape(work, Some(table), media)?;
+        let statement = prepare(&mut self.held, &work.query.sql, turns)?;
+        bind(statement, &work.query, work.query.binds.len()).map_err(|error| ended(&error, turns))?;
+        let before = statement.get_status(StatementStatus::RePrepare);
+        let page = encode_page(statement.raw_query(), work, columns, media, reply, turns)?;
+        if statement.get_status(StatementStatus::RePrepare) != before {
+            self.check_schema(turns)?;
+        }
+        Ok(page)
+    }
+
+    fn count(&mut self, turns: &Turns<'_>) -> Attempt<u64> {
+        let query = &self.work.query;
+        let statement = prepare(&mut self.held, &query.count_sql, turns)?;
+        bind(statement, query, query.count_binds).map_err(|error| ended(&error, turns))?;
+        let mut rows = statement.raw_query();
+        let row = rows.next().map_err(|error| ended(&error, turns))?;
+        match row.map(|row| row.get_ref(0)) {
+            Some(Ok(ValueRef::Integer(count))) => Ok(count.max(0) as u64),
+            _ => Ok(0),
+        }
+    }
+
+    /// The link to the next page: the request's own target with another `after`.
+    fn put_next(&self, job: &Job, given: u64, reply: &mut Reply) -> Attempt<()> {
+        let work = &*self.work;
+        let (bytes, request) = (job.exchange.current(), job.exchange.request());
+        let too_long = || {
+            Problem::new(500, "page-link-too-long", "The link to the next page is too long")
+                .detail(format_args!("The request's target and the page token together exceed the longest target."))
+                .hint(format_args!("shorten the query, or order by shorter columns"))
+        };
+        let next = &mut reply.next;
+        put_link_text(request.path(bytes), next).map_err(|_| too_long())?;
+        let mut separator: &[u8] = b"?";
+        for pair in request.query(bytes).unwrap_or_default().split(|&byte| byte == b'&') {
+            if pair.is_empty() || pair.starts_with(b"after=") {
+                continue;
+            }
+            next.put(separator).and_then(|()| put_link_text(pair, next)).map_err(|_| too_long())?;
+            separator = b"&";
+        }
+        next.put(separator).and_then(|()| next.put(b"after=")).map_err(|_| too_long())?;
+        table_query::next_token(&work.catalog, &work.query, given, work.trail.values(), next).map_err(|error| match error {
+            TokenError::Problem(problem) => problem,
+            TokenError::Full => too_long(),
+        })?;
+        Ok(())
+    }
+}
+
+const ROW_MEDIA: &[Media] = &[Media::Json, Media::Csv, Media::Ndjson];
+
+/// A page that was encoded.
+struct Page {
+    given: u64,
+    more: bool,
+}
+
+fn encode_page(
+    mut rows: Rows<'_>, work: &mut Workspace, columns: usize, media: Media, reply: &mut Reply, turns: &Turns<'_>,
+) -> Attempt<Page> {
+    // Room for what stands behind the last row.
+    const TAIL: usize = 1;
+    work.shape.put_head(media, false, reply).map_err(|_| answer_too_large())?;
+    let (limit, trailing) = (usize::from(work.query.limit), work.query.trailing.len());
+    let mut given = 0;
+    let mut more = false;
+    while let Some(row) = rows.next().map_err(|error| ended(&error, turns))? {
+        let mark = reply.len();
+        if given == limit {
+            more = true;
+            break;
+        }
+        let put = work.shape.put_row(media, given == 0, values(row, 0, columns), reply);
+        if put.is_err() || reply.room() < TAIL {
+            reply.truncate(mark);
+            if given == 0 {
+                return Err(answer_too_large().into());
+            }
+            more = true;
+            break;
+        }
+        work.trail.keep(values(row, columns, trailing));
+        given += 1;
+        if given % ROWS_BETWEEN_LOOKS == 0 && turns.look() {
+            return Err(error::interrupted(turns.stopped()).into());
+        }
+    }
+    RowShape::put_tail(media, false, reply).map_err(|_| answer_too_large())?;
+    Ok(Page { given: given as u64, more })
+}
+
+fn set_shape(work: &mut Workspace, table: Option<usize>, media: Media) -> Attempt<usize> {
+    let Workspace { catalog, query, shape, .. } = work;
+    let Some(place) = table else { return Err(Problem::no_route(false).into()) };
+    let columns = catalog.columns(catalog.table(place));
+    let names = query.columns.iter().map(|&column| catalog.column_name(&columns[usize::from(column)]));
+    shape.set(names, media).map_err(|_| Problem::too_large("bytes of column names", QUERY_BYTES / 3))?;
+    Ok(shape.columns())
+}
+
+fn prepare<'h, 'c>(held: &'h mut Held<'c>, sql: &str, turns: &Turns<'_>) -> Attempt<&'h mut Statement<'c>> {
+    held.get(sql).map_err(|error| ended(&error, turns))
+}
+
+fn bind(statement: &mut Statement<'_>, query: &TableQuery, count: usize) -> rusqlite::Result<()> {
+    use rusqlite::types::{ToSqlOutput, Value};
+    for (at, bind) in query.binds[..count].iter().enumerate() {
+        let value = match *bind {
+            Bind::Null => ToSqlOutput::Owned(Value::Null),
+            Bind::Integer(number) => ToSqlOutput::Owned(Value::Integer(number)),
+            Bind::Real(number) => ToSqlOutput::Owned(Value::Real(number)),
+            Bind::Text(span) => ToSqlOutput::Borrowed(ValueRef::Text(span.of(&query.scratch))),
+            Bind::Blob(span) => ToSqlOutput::Borrowed(ValueRef::Blob(span.of(&query.scratch))),
+        };
+        statement.raw_bind_parameter(at + 1, value)?;
+    }
+    Ok(())
+}
+
+/// The values of `count` columns from `first` on. The statement was prepared for them, so each is there.
+fn values<'r>(row: &'r Row<'_>, first: usize, count: usize) -> impl Iterator<Item = ValueRef<'r>> {
+    (first..first + count).map(|column| row.get_ref(column).unwrap_or(ValueRef::Null))
+}
+
+fn ended(error: &rusqlite::Error, turns: &Turns<'_>) -> Ended {
+    match error::failed(error, turns.stopped()) {
+        Failed::End(outcome) => Ended::With(outcome),
+        Failed::Memory => Ended::Again(Again::Memory),
+        Failed::Schema => Ended::Again(Again::Schema),
+    }
+}
+
+fn schema_problem(error: &DescribeError, turns: &Turns<'_>) -> Outcome {
+    match error {
+        DescribeError::Full(full) => {
+            log::error!("the schema has outgrown the catalog: more than {} {}", full.limit, full.what);
+            Outcome::Problem(
+                Problem::new(500, "schema-too-large", "The schema is too large")
+                    .detail(format_args!("The catalog holds {} {}.", full.limit, full.what)),
+            )
+        }
+        DescribeError::Sqlite(error) => match error::failed(error, turns.stopped()) {
+            Failed::End(outcome) => outcome,
+            Failed::Memory | Failed::Schema => error::out_of_memory(),
+        },
+    }
+}
+
+fn negotiate(job: &Job, offered: &[Media], format: Option<Format>) -> Attempt<Media> {
+    match format {
+        Some(Format::Json) => return Ok(Media::Json),
+        Some(Format::Csv) => return Ok(Media::Csv),
+        Some(Format::Ndjson) => return Ok(Media::Ndjson),
+        None => {}
+    }
+    let accept = job.exchange.request().fields(job.exchange.current(), "accept");
+    accept::choose(offered, accept).ok_or_else(|| {
+        Problem::new(406, "not-acceptable", "No acceptable format")
+            .detail(format_args!("None of the types in Accept is served here."))
+            .allow(offered.iter().map(|media| media.name()))
+            .into()
+    })
+}
+
+fn answer_too_large() -> Problem {
+    Problem::new(500, "answer-too-large", "The answer is too large")
+        .detail(format_args!("One row or list is longer than an answer may be: {ANSWER_KIB} KiB."))
+        .hint(format_args!("leave long columns out with select=, or build with a larger FLAGSTONE_ANSWER_KIB"))
+}
+
+/// `0-99/1234`, `100-149/10000+` or `*/0` (RFC 9110 §14.4, with rows as the unit).
+fn put_content_range(reply: &mut Reply, position: u64, given: u64, total: u64) {
+    use std::fmt::Write;
+    let most = u64::from(COUNT_MAX);
+    let (shown, plus) = if total > most { (most, "+") } else { (total, "") };
+    let written = match given {
+        0 => write!(reply.content_range, "*/{shown}{plus}"),
+        _ => write!(reply.content_range, "{position}-{}/{shown}{plus}", position.saturating_add(given - 1)),
+    };
+    debug_assert!(written.is_ok(), "three numbers fit");
+}
+
+/// A part of a target inside `<...>`: the reader lets only visible ASCII through, of which three would end the link.
+fn put_link_text(text: &[u8], sink: &mut impl Sink) -> Result<(), crate::memory::sink::Full> {
+    for part in text.chunk_by(|&a, &b| !matches!(a, b'<' | b'>' | b'"') && !matches!(b, b'<' | b'>' | b'"')) {
+        match part {
+            b"<" => sink.put(b"%3C")?,
+            b">" => sink.put(b"%3E")?,
+            b"\"" => sink.put(b"%22")?,
+            plain => sink.put(plain)?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Turns for the front while SQLite works: the progress handler, its deadline, and the way of a panic around C.
+//!
+//! `with_turns` is the whole interface: within its body SQLite calls back every [`STEPS`] virtual machine steps, and the front gets a turn
+//! when [`GAP`] has passed since the end of the last one. Without the gap a saturating load would starve the query.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use rusqlite::{Connection, ffi};
+
+use crate::job::{Go, Micros};
+
+/// Virtual machine steps between two looks at the clock.
+const STEPS: c_int = 1000;
+/// Time between the end of a turn and the next, in microseconds.
+pub const GAP: Micros = 500;
+
+/// Why a statement was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Its time was over.
+    Deadline,
+    /// Nobody waits for its answer.
+    Abandoned,
+    /// A turn panicked; the payload is thrown again behind SQLite.
+    Panicked,
+}
+
+type Turn<'t> = &'t mut dyn FnMut() -> Go;
+
+/// What the handler finds behind its pointer.
+pub struct Turns<'t> {
+    /// Taken out while it runs, so that there is never a second way to it.
+    turn: Cell<Option<Turn<'t>>>,
+    started: Instant,
+    deadline: Micros,
+    last_end: Cell<Micros>,
+    longest_gap: Cell<Micros>,
+    stopped: Cell<Option<Stopped>>,
+    panic: Cell<Option<Box<dyn Any + Send>>>,
+}
+
+impl<'t> Turns<'t> {
+    fn now(&self) -> Micros {
+        self.started.elapsed().as_micros() as Micros
+    }
+
+    /// Looks at the clock, gives the front its turn when it is due, and says whether the work must stop. Called by SQLite in long
+    /// statements and by the row loops in between, because the handler does not fire across short ones.
+    pub fn look(&self) -> bool {
+        if self.stopped.get().is_some() {
+            return true;
+        }
+        let now = self.now();
+        let gap = now.saturating_sub(self.last_end.get());
+        self.longest_gap.set(self.longest_gap.get().max(gap));
+        if gap >= GAP {
+            self.take_turn();
+        }
+        if now >= self.deadline {
+            self.stop(Stopped::Deadline);
+        }
+        self.stopped.get().is_some()
+    }
+
+    /// Why the work was stopped, if it was.
+    pub fn stopped(&self) -> Option<Stopped> {
+        self.stopped.get()
+    }
+
+    fn take_turn(&self) {
+        // A turn that leads back here (it cannot: a nested turn starts no job) finds no closure and goes on.
+        let Some(turn) = self.turn.take() else { return };
+        match catch_unwind(AssertUnwindSafe(&mut *turn)) {
+            Ok(Go::On) => {}
+            Ok(Go::Stop) => self.stop(Stopped::Abandoned),
+            Err(payload) => {
+                self.panic.set(Some(payload));
+                self.stop(Stopped::Panicked);
+            }
+        }
+        self.turn.set(Some(turn));
+        self.last_end.set(self.now());
+    }
+
+    fn stop(&self, why: Stopped) {
+        if self.stopped.get().is_none() {
+            self.stopped.set(Some(why));
+        }
+    }
+}
+
+/// Takes the handler off the connection however the body ends.
+struct Registered<'c>(&'c Connection);
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the connection is alive for as long as it is borrowed here; a null handler is always allowed.
+        unsafe { ffi::sqlite3_progress_handler(self.0.handle(), 0, None, std::ptr::null_mut()) };
+    }
+}
+
+unsafe extern "C" fn progress(frame: *mut c_void) -> c_int {
+    // SAFETY: `with_turns` registers a pointer to a `Turns` that outlives the registration, and reaches it only by shared references;
+    // this thread is the only one that uses the connection.
+    let turns = unsafe { &*frame.cast::<Turns<'static>>() };
+    c_int::from(turns.look())
+}
+
+/// Runs `body` with turns for the front until `deadline`, and returns what it gave with the longest time between two looks.
+///
+/// # Panics
+/// Again with the payload of a turn that panicked, once SQLite is left.
+pub fn with_turns<R>(
+    conn: &Connection, started: Instant, deadline: Micros, turn: Turn<'_>, body: impl FnOnce(&Turns<'_>) -> R,
+) -> (R, Micros) {
+    let turns = Turns {
+        turn: Cell::new(Some(turn)),
+        started,
+        deadline,
+        last_end: Cell::new(started.elapsed().as_micros() as Micros),
+        longest_gap: Cell::new(0),
+        stopped: Cell::new(None),
+        panic: Cell::new(None),
+    };
+    let guard = Registered(conn);
+    let frame: *const Turns<'_> = &turns;
+    // SAFETY: `frame` stays valid until `guard` takes the handler off, which happens before `turns` is dropped, on unwinding too.
+    unsafe { ffi::sqlite3_progress_handler(conn.handle(), STEPS, Some(progress), frame.cast_mut().cast()) };
+    let result = body(&turns);
+    drop(guard);
+    if let Some(payload) = turns.panic.take() {
+        std::panic::resume_unwind(payload);
+    }
+    (result, turns.longest_gap.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+    fn run(conn: &Connection, deadline: Micros, turn: Turn<'_>) -> (rusqlite::Result<i64>, Option<Stopped>) {
+        let query = |turns: &Turns<'_>| (conn.query_row(LONG, [], |row| row.get(0)), turns.stopped());
+        with_turns(conn, Instant::now(), deadline, turn, query).0
+    }
+
+    fn interrupted(result: &rusqlite::Result<i64>) -> bool {
+        result.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted))
+    }
+
+    #[test]
+    fn a_long_query_gives_turns_until_its_deadline() {
+        let conn = Connection::open_in_memory().unwrap();
+        let mut turns = 0;
+        let (result, stopped) = run(&conn, 30_000, &mut || {
+            turns += 1;
+            Go::On
+        });
+        assert!(interrupted(&result), "{result:?}");
+        assert_eq!(stopped, Some(Stopped::Deadline));
+        assert!(turns > 2, "{turns} turns in 30 ms");
+        assert_eq!(conn.query_row("SELECT 1", [], |row| row.get(0)), Ok(1), "the connection is usable at once");
+    }
+
+    #[test]
+    fn a_turn_that_says_stop_ends_the_query() {
+        let conn = Connection::open_in_memory().unwrap();
+        let (result, stopped) = run(&conn, Micros::MAX, &mut || Go::Stop);
+        assert!(interrupted(&result));
+        assert_eq!(stopped, Some(Stopped::Abandoned));
+    }
+
+    #[test]
+    fn a_panic_in_a_turn_passes_around_sqlite() {
+        let conn = Connection::open_in_memory().unwrap();
+        let caught = catch_unwind(AssertUnwindSafe(|| run(&conn, Micros::MAX, &mut || panic!("in a turn"))));
+        assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"in a turn"));
+        assert_eq!(conn.query_row("SELECT 1", [], |row| row.get(0)), Ok(1), "the handler is off and the connection usable");
+    }
+}

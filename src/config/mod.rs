@@ -1,0 +1,42 @@
+//! What may change without a new build: times and thresholds.
+
+/// The running configuration; today its defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// From accept to the first byte, in ms.
+    pub first_byte_ms: u64,
+    /// From the first byte to the end of the head, in ms.
+    pub head_ms: u64,
+    /// From the end of the head to the end of the body, in ms.
+    pub body_ms: u64,
+    /// Between two requests of a kept connection, in ms.
+    pub idle_ms: u64,
+    /// Within this, in ms, a client takes at least 4 KiB of its answer.
+    pub write_ms: u64,
+    /// How long a connection that ends with an error is read and discarded so that the error arrives, in ms.
+    pub linger_ms: u64,
+    /// How long a request waits for the database to be free, in ms.
+    pub queue_ms: u64,
+    /// How long a request waits for another process's lock, in ms.
+    pub busy_ms: u64,
+    /// How long a graceful stop waits for requests under way, in ms.
+    pub drain_ms: u64,
+    /// Connections of one client.
+    pub slots_per_client: usize,
+}
+
+impl Config {
+    /// The defaults.
+    pub const DEFAULT: Config = Config {
+        first_byte_ms: 10_000,
+        head_ms: 10_000,
+        body_ms: 20_000,
+        idle_ms: 30_000,
+        write_ms: 10_000,
+        linger_ms: 1_000,
+        queue_ms: 5_000,
+        busy_ms: 1_000,
+        drain_ms: 10_000,
+        slots_per_client: crate::budget::SLOTS_PER_CLIENT,
+    };
+}

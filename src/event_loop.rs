@@ -1,0 +1,125 @@
+//! The loop: the one place where front and back meet.
+//!
+//! ```text
+//! loop {
+//!     front.turn(wait)                                  everything that needs no database
+//!     while let Some(job) = front.next_job() {
+//!         outcome = back.run(job, || front.turn(no wait))
+//!         front.finish(job, outcome)
+//!     }
+//! }
+//! ```
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::api::problem::Problem;
+use crate::back::Back;
+use crate::back::turns::GAP;
+use crate::front::net::Net;
+use crate::front::{Front, Wait};
+use crate::job::{Go, Job, Micros, Outcome, Reply};
+use crate::ops::metrics::GapCause;
+
+/// How often readings are taken and the database's file is looked at.
+const LOOK: Micros = 1_000_000;
+
+/// What the loop asks of its surroundings.
+pub trait Surroundings {
+    /// Called about once a second, also while a query runs: fills in the readings of process and heap.
+    fn read<N: Net>(&mut self, front: &mut Front<N>);
+
+    /// Called about once a second between jobs: whether the database's file has been replaced.
+    fn database_replaced(&mut self) -> bool;
+
+    /// Called before the loop may sleep: the log's way out.
+    fn flush_log(&mut self);
+}
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Asked to stop, and every connection has ended.
+    Drained,
+    /// The database's file is another one: open it.
+    DatabaseReplaced,
+}
+
+/// Serves from an open database until the server stops or the file is replaced.
+pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, around: &mut S) -> End {
+    let mut look_at = 0;
+    loop {
+        turn(front, Wait::UntilEvent);
+        while let Some(job) = front.next_job() {
+            run_job(front, back, reply, job);
+            if front.turn_is_due(GAP) {
+                turn(front, Wait::No);
+            }
+        }
+        if front.now() >= look_at {
+            look_at = front.now() + LOOK;
+            back.read(&mut front.readings.database);
+            front.readings.database.ready = true;
+            around.read(front);
+            if around.database_replaced() {
+                front.metrics.reopens += 1;
+                return End::DatabaseReplaced;
+            }
+        }
+        around.flush_log();
+        if front.drained() {
+            return End::Drained;
+        }
+    }
+}
+
+/// Serves what needs no database, and answers the rest with 503, until it is time to try opening it again.
+pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Reply, around: &mut S) -> Option<End> {
+    front.readings.database.ready = false;
+    let until = front.now() + LOOK;
+    while front.now() < until {
+        turn(front, Wait::UntilEvent);
+        while let Some(job) = front.next_job() {
+            let mut problem = Problem::new(503, "no-database", "The database cannot be opened")
+                .detail(format_args!("Its file is missing or was replaced by one that cannot be served."))
+                .hint(format_args!("the server's log says why; it tries again every second"));
+            problem.retry_after = Some(1);
+            front.finish(job, Outcome::Problem(problem), reply);
+        }
+        around.flush_log();
+        if front.drained() {
+            return Some(End::Drained);
+        }
+    }
+    around.read(front);
+    None
+}
+
+/// A panic in the front ends the connection that was being served, and nothing else.
+fn turn<N: Net>(front: &mut Front<N>, wait: Wait) {
+    if catch_unwind(AssertUnwindSafe(|| front.turn(wait))).is_err() {
+        front.close_served_after_panic();
+    }
+}
+
+fn nested_turn<N: Net>(front: &mut Front<N>) -> Go {
+    catch_unwind(AssertUnwindSafe(|| front.nested_turn())).unwrap_or_else(|_| {
+        front.close_served_after_panic();
+        Go::On
+    })
+}
+
+/// Runs one job and hands its outcome to the front; a panic in either ends one connection at most.
+pub fn run_job<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, job: Job) {
+    let ran = catch_unwind(AssertUnwindSafe(|| back.run(&job, reply, &mut || nested_turn(front))));
+    front.metrics.gap(GapCause::Opcode, back.take_longest_gap());
+    match ran {
+        Ok(outcome) => {
+            let (slot, finished) = (job.slot, catch_unwind(AssertUnwindSafe(|| front.finish(job, outcome, reply))));
+            if finished.is_err() {
+                log::error!("answering slot {} failed", slot.index);
+                front.close_served_after_panic();
+            }
+        }
+        Err(_) => front.job_panicked(job.slot, job.exchange),
+    }
+}

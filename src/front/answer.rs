@@ -1,0 +1,401 @@
+//! Answering: what a complete request asks for, what needs no database, and the heads of all answers.
+
+use super::net::Net;
+use super::slots::{Listening, NEVER, State};
+use super::{Front, MS};
+use crate::api::problem::Problem;
+use crate::api::route::{Ops, Route};
+use crate::http::accept::Media;
+use crate::http::etag::{EntityTag, Tagger, if_none_match};
+use crate::http::request::{Method, Reject};
+use crate::http::response::HeadWriter;
+use crate::job::{Outcome, Reply};
+use crate::memory::Full;
+use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
+
+/// What GET resources allow.
+const ALLOW: &str = "GET, HEAD, OPTIONS";
+/// What a page of ours may load: itself.
+const CSP: &str = "default-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+
+/// The answer's fields that differ; the head writer knows the rest.
+#[derive(Clone, Copy, Default)]
+struct Fields<'f> {
+    content_type: Option<&'f str>,
+    tag: Option<&'f EntityTag>,
+    next: &'f [u8],
+    content_range: &'f str,
+    allow: bool,
+    retry_after: Option<u16>,
+    vary: bool,
+    html: bool,
+    store: bool,
+}
+
+/// Where the body of an answer lies.
+enum Body<'b> {
+    Bytes(&'b [u8]),
+    /// In the front's own page.
+    Page,
+    Empty,
+}
+
+/// The value of Content-Type.
+const fn content_type(media: Media) -> &'static str {
+    match media {
+        Media::Json => "application/json",
+        Media::Csv => "text/csv; charset=utf-8",
+        Media::Ndjson => "application/x-ndjson",
+        Media::Html => "text/html; charset=utf-8",
+    }
+}
+
+const fn kind(route: &Route) -> RouteKind {
+    match route {
+        Route::Index => RouteKind::Index,
+        Route::Tables => RouteKind::Tables,
+        Route::Rows { .. } => RouteKind::Rows,
+        Route::Row { .. } => RouteKind::Row,
+        Route::Ops(_) => RouteKind::Ops,
+        Route::None { .. } => RouteKind::Other,
+    }
+}
+
+impl<N: Net> Front<N> {
+    /// Answers a complete request, or queues it for the back.
+    pub(super) fn answer_request(&mut self, index: u16) {
+        match self.judge(index) {
+            Judged::Queue => {
+                let now = self.now;
+                self.enqueue(index, now, now);
+            }
+            Judged::Page(page) => self.answer_page(index, page),
+            Judged::Options(kind) => {
+                let fields = Fields { allow: true, ..Fields::default() };
+                self.answer(index, kind, 204, fields, Body::Empty);
+            }
+            Judged::Problem(kind, problem) => self.answer_problem(index, kind, &problem),
+        }
+    }
+
+    /// Decides, in the order in which a server may tell things: is it for us, is there such a place, may it be done there.
+    fn judge(&self, index: u16) -> Judged {
+        let slot = self.slots.peek(index);
+        let Some(exchange) = slot.exchange.as_ref() else { return Judged::Queue };
+        let (bytes, request) = (exchange.current(), exchange.request());
+        if request.host(bytes).is_some_and(|host| !self.setup.hosts.allow(host)) {
+            return Judged::Problem(RouteKind::Other, misdirected());
+        }
+        if request.options_asterisk() {
+            return Judged::Options(RouteKind::Other);
+        }
+        let route = Route::of(request.path(bytes));
+        let kind = kind(&route);
+        if let Route::None { trailing_slash } = route {
+            return Judged::Problem(kind, Problem::no_route(trailing_slash));
+        }
+        match request.method {
+            Method::Get | Method::Head => {}
+            Method::Options => return Judged::Options(kind),
+            _ => return Judged::Problem(kind, not_allowed()),
+        }
+        match route {
+            Route::Ops(page) if self.may_see(index, page) => Judged::Page(page),
+            Route::Ops(_) => Judged::Problem(kind, elsewhere()),
+            _ if slot.listening == Listening::Ops => Judged::Problem(kind, ops_only()),
+            _ if self.draining_since.is_some() => Judged::Problem(kind, unavailable("stopping", "The server is stopping", 1)),
+            _ if self.heap_in_reserve => Judged::Problem(kind, unavailable("heap-reserve", "The server is out of memory", 10)),
+            _ => Judged::Queue,
+        }
+    }
+
+    /// Who sees which operators' page: all of them on their own listener, and, without a configuration, on this machine by a request that
+    /// no proxy forwarded; health and readiness everywhere.
+    fn may_see(&self, index: u16, page: Ops) -> bool {
+        matches!(page, Ops::Health | Ops::Ready) || self.sees_all(index)
+    }
+
+    /// Whether details are for this connection's eyes.
+    pub(super) fn sees_all(&self, index: u16) -> bool {
+        const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+        let slot = self.slots.peek(index);
+        if slot.listening == Listening::Ops {
+            return true;
+        }
+        let Some(exchange) = slot.exchange.as_ref() else { return false };
+        let direct = FORWARDED.iter().all(|name| exchange.request().field(exchange.current(), name).is_none());
+        self.setup.local_ops && slot.local && direct
+    }
+
+    fn answer_page(&mut self, index: u16, page: Ops) {
+        let status = self.render(index, page);
+        let media = if page == Ops::Metrics { "text/plain; version=0.0.4; charset=utf-8" } else { "application/json" };
+        let fields = Fields { content_type: Some(media), ..Fields::default() };
+        self.answer(index, RouteKind::Ops, status, fields, Body::Page);
+    }
+
+    /// Answers what the back made of a job.
+    pub(super) fn answer_outcome(&mut self, index: u16, outcome: Outcome, reply: &Reply) {
+        let Some(exchange) = self.slots.peek(index).exchange.as_ref() else { return };
+        let kind = kind(&Route::of(exchange.request().path(exchange.current())));
+        match outcome {
+            Outcome::Rows(media) => self.answer_rows(index, kind, media, reply),
+            Outcome::Problem(problem) => {
+                match problem.slug {
+                    "query-timeout" => self.metrics.query_timeouts += 1,
+                    "sqlite-memory" => self.refuse(Refusal::SqliteMemory),
+                    _ => {}
+                }
+                self.answer_problem(index, kind, &problem);
+            }
+            Outcome::Busy => {
+                self.refuse(Refusal::Busy);
+                self.answer_problem(index, kind, &unavailable("database-busy", "The database is locked by another process", 1));
+            }
+            // The client came back into its slot's place only by being still there: nothing was abandoned after all.
+            Outcome::Abandoned => self.answer_problem(index, kind, &unavailable("interrupted", "The query was interrupted", 1)),
+        }
+    }
+
+    fn answer_rows(&mut self, index: u16, kind: RouteKind, media: Media, reply: &Reply) {
+        let mut tagger = Tagger::new(&self.setup.tag_key);
+        // The parts of the head that differ with the data belong to the representation too.
+        for part in
+            [content_type(media).as_bytes(), b"\0", &reply.next, b"\0", reply.content_range.as_bytes(), b"\0", reply.body()]
+        {
+            tagger.write(part);
+        }
+        let tag = tagger.finish();
+        let fields = Fields {
+            content_type: Some(content_type(media)),
+            tag: Some(&tag),
+            next: &reply.next,
+            content_range: &reply.content_range,
+            vary: true,
+            html: media == Media::Html,
+            store: true,
+            ..Fields::default()
+        };
+        let Some(exchange) = self.slots.peek(index).exchange.as_ref() else { return };
+        if if_none_match(&tag, exchange.request().fields(exchange.current(), "if-none-match")) {
+            self.answer(index, kind, 304, fields, Body::Empty);
+        } else {
+            self.answer(index, kind, 200, fields, Body::Bytes(reply.body()));
+        }
+    }
+
+    pub(super) fn answer_reject(&mut self, index: u16, reject: Reject) {
+        let problem = Problem::new(reject.status(), reject.slug(), "The request was not understood")
+            .detail(format_args!("{}", reject.detail()));
+        self.reject(index, &problem, CloseReason::Rejected);
+    }
+
+    /// A head or body that did not come in time: 408 and close (RFC 9110 §15.5.9).
+    pub(super) fn answer_timeout(&mut self, index: u16, reason: CloseReason) {
+        let problem = Problem::new(408, "request-timeout", "The request came too slowly")
+            .detail(format_args!("Its bytes did not arrive in time."));
+        self.reject(index, &problem, reason);
+        self.flush(index);
+    }
+
+    pub(super) fn answer_queue_timeout(&mut self, index: u16) {
+        self.refuse(Refusal::QueueTimeout);
+        let problem = unavailable("queue-timeout", "The database is busy with other queries", self.retry_after());
+        self.answer_problem(index, RouteKind::Other, &problem);
+    }
+
+    /// The answer when a job panicked.
+    pub(super) fn answer_internal_error(&mut self, index: u16) {
+        let problem = Problem::new(500, "internal", "An internal error")
+            .detail(format_args!("The server's log says more."))
+            .hint(format_args!("try again; if it stays, report it"));
+        self.answer_problem(index, RouteKind::Other, &problem);
+    }
+
+    /// An answer to what never became a request; the connection ends with it.
+    fn reject(&mut self, index: u16, problem: &Problem, reason: CloseReason) {
+        self.page.len = 0;
+        let rendered = problem.put_json(&mut self.page);
+        debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
+        let fields = Fields { content_type: Some("application/problem+json"), ..Fields::default() };
+        self.metrics.answered(RouteKind::Malformed, problem.status);
+        // A connection whose output is full ends without the answer.
+        let _ = self.queue_answer(index, problem.status, fields, &Body::Page, Sending { body: true, keep: Keep::Close });
+        self.set_closing(index, reason);
+    }
+
+    fn answer_problem(&mut self, index: u16, kind: RouteKind, problem: &Problem) {
+        self.page.len = 0;
+        let rendered = problem.put_json(&mut self.page);
+        debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
+        let fields = Fields {
+            content_type: Some("application/problem+json"),
+            allow: problem.status == 405,
+            retry_after: problem.retry_after,
+            ..Fields::default()
+        };
+        self.answer(index, kind, problem.status, fields, Body::Page);
+    }
+
+    /// Queues a whole answer, steps over its request and says how the connection goes on.
+    fn answer(&mut self, index: u16, kind: RouteKind, status: u16, fields: Fields, body: Body) {
+        let draining = self.draining_since.is_some();
+        let slot = self.slots.at(index);
+        let Some(exchange) = slot.exchange.as_mut() else { return };
+        let request = exchange.request();
+        let keep = match (request.keep_alive && !draining, request.minor) {
+            (true, 0) => Keep::Announce,
+            (true, _) => Keep::Silent,
+            (false, _) => Keep::Close,
+        };
+        let sending = Sending { body: request.method != Method::Head, keep };
+        exchange.next_request();
+        let sent = match self.queue_answer(index, status, fields, &body, sending) {
+            Ok(()) => status,
+            Err(Full) => self.answer_output_full(index, sending),
+        };
+        self.metrics.answered(kind, sent);
+        self.metrics.durations.observe(self.net.now().saturating_sub(self.slots.peek(index).request_at));
+        if keep == Keep::Close {
+            self.set_closing(index, if draining { CloseReason::Drained } else { CloseReason::ClientAsked });
+        } else {
+            let (now, idle) = (self.now, self.setup.config.idle_ms * MS);
+            self.slots.at(index).enter(State::Idle, now, idle);
+            self.next_timer = self.next_timer.min(now + idle);
+        }
+    }
+
+    /// The blocks cannot hold the answer because clients are slow to take theirs: a short 503 instead, or the connection's end.
+    fn answer_output_full(&mut self, index: u16, sending: Sending) -> u16 {
+        self.refuse(Refusal::OutputFull);
+        let problem = unavailable("output-full", "Too many answers are waiting for slow clients", 1);
+        self.page.len = 0;
+        let rendered = problem.put_json(&mut self.page);
+        debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
+        let fields =
+            Fields { content_type: Some("application/problem+json"), retry_after: problem.retry_after, ..Fields::default() };
+        if self.queue_answer(index, 503, fields, &Body::Page, sending).is_err() {
+            self.set_closing(index, CloseReason::Refused);
+        }
+        503
+    }
+
+    pub(super) fn set_closing(&mut self, index: u16, reason: CloseReason) {
+        let now = self.now;
+        self.slots.at(index).enter(State::Closing(reason), now, NEVER);
+    }
+
+    /// Writes head and body into the connection's output, all or nothing.
+    fn queue_answer(&mut self, index: u16, status: u16, fields: Fields, body: &Body, sending: Sending) -> Result<(), Full> {
+        let unix = self.net.unix_time();
+        let bytes: &[u8] = match body {
+            Body::Bytes(bytes) => bytes,
+            Body::Page => &self.page.bytes[..self.page.len],
+            Body::Empty => b"",
+        };
+        let mut head = HeadWriter::new(self.head, status).field("date", self.date.at(unix));
+        if let Some(kind) = fields.content_type.filter(|_| status != 304) {
+            head = head.field("content-type", kind.as_bytes());
+        }
+        // 204 and 304 have no body and say no length (RFC 9110 §8.6).
+        if !matches!(status, 204 | 304) {
+            head = head.field_number("content-length", bytes.len() as u64);
+        }
+        head = put_fields(head, fields);
+        head = match sending.keep {
+            Keep::Silent => head,
+            Keep::Announce => head.field("connection", b"keep-alive"),
+            Keep::Close => head.field("connection", b"close"),
+        };
+        let length = head.finish().map_err(|_| Full)?;
+        let bytes = if sending.body { bytes } else { b"" };
+        let slot = self.slots.at(index);
+        if self.output.needed(&slot.out, length + bytes.len()) > self.output.free() {
+            return Err(Full);
+        }
+        self.output.push(&mut slot.out, &self.head[..length])?;
+        self.output.push(&mut slot.out, bytes)?;
+        slot.answers = slot.answers.saturating_add(1);
+        Ok(())
+    }
+}
+
+fn put_fields<'h>(mut head: HeadWriter<'h>, fields: Fields) -> HeadWriter<'h> {
+    if let Some(tag) = fields.tag {
+        head = head.field("etag", tag.as_bytes());
+    }
+    head = head.field("cache-control", if fields.store { b"no-cache" } else { b"no-store" });
+    if fields.vary {
+        head = head.field("vary", b"Accept, Origin, Authorization");
+    }
+    if !fields.next.is_empty() {
+        head = head.field_parts("link", &[b"<", fields.next, b">; rel=\"next\""]);
+    }
+    if !fields.content_range.is_empty() {
+        head = head.field("content-range", fields.content_range.as_bytes());
+    }
+    if fields.allow {
+        head = head.field("allow", ALLOW.as_bytes());
+    }
+    if let Some(seconds) = fields.retry_after {
+        head = head.field_number("retry-after", u64::from(seconds));
+    }
+    if fields.html {
+        head = head.field("content-security-policy", CSP.as_bytes()).field("referrer-policy", b"no-referrer");
+    }
+    head.field("x-content-type-options", b"nosniff")
+}
+
+/// How the connection goes on, and what the head says of it (RFC 9112 §9.3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// HTTP/1.1 keeps by itself.
+    Silent,
+    /// HTTP/1.0 asked for it and is told.
+    Announce,
+    Close,
+}
+
+#[derive(Clone, Copy)]
+struct Sending {
+    body: bool,
+    keep: Keep,
+}
+
+/// What became of a request before the back saw it.
+enum Judged {
+    Queue,
+    Page(Ops),
+    Options(RouteKind),
+    Problem(RouteKind, Problem),
+}
+
+fn misdirected() -> Problem {
+    Problem::new(421, "wrong-host", "This server does not answer for that host")
+        .detail(format_args!("Host names neither this machine, nor localhost, nor an address."))
+        .hint(format_args!("use the machine's IP address, its name, or its name with .local"))
+}
+
+fn not_allowed() -> Problem {
+    Problem::new(405, "method-not-allowed", "Method not allowed")
+        .detail(format_args!("This resource is read-only."))
+        .allow(ALLOW.split(", "))
+}
+
+fn elsewhere() -> Problem {
+    Problem::new(403, "operators-only", "For operators only")
+        .detail(format_args!("This page is served on the operators' listener, and to direct requests from this machine."))
+        .hint(format_args!("start with --ops 127.0.0.1:8081 and ask there"))
+}
+
+fn ops_only() -> Problem {
+    Problem::new(404, "not-found", "Not found")
+        .detail(format_args!("This listener serves /-/ only."))
+        .hint(format_args!("ask the public address for data"))
+}
+
+fn unavailable(slug: &'static str, title: &'static str, retry_after: u16) -> Problem {
+    let mut problem = Problem::new(503, slug, title).hint(format_args!("try again in {retry_after} s"));
+    problem.retry_after = Some(retry_after);
+    problem
+}

@@ -1,0 +1,174 @@
+//! Accepting: in batches, into the part of the table that fits, and otherwise a clear no from the reserve.
+
+use super::net::{Accepted, Net, Peer};
+use super::slots::{Listening, NEVER, Part, State};
+use super::{Front, MS};
+use crate::job::Micros;
+use crate::ops::metrics::{CloseReason, Refusal};
+use crate::policy::clients::Client;
+
+/// Connections accepted from one listener in one turn; more wait in the kernel's queue for the next.
+const ACCEPTS_PER_TURN: usize = 32;
+/// How long a listener rests when descriptors have run out.
+const DESCRIPTOR_PAUSE: Micros = 100 * MS;
+
+/// A listener as the front sees it.
+pub(super) struct Listener {
+    kind: Listening,
+    ready: bool,
+    paused_until: Micros,
+}
+
+impl Listener {
+    pub(super) const fn new(kind: Listening) -> Listener {
+        // Ready from the start: what came before the registration gives no edge.
+        Listener { kind, ready: true, paused_until: 0 }
+    }
+
+    pub(super) fn wake(&mut self) {
+        self.ready = true;
+    }
+
+    pub(super) fn ready_at(&self, now: Micros) -> bool {
+        self.ready && self.paused_until <= now
+    }
+
+    pub(super) fn paused_until(&self) -> Option<Micros> {
+        (self.ready && self.paused_until > 0).then_some(self.paused_until)
+    }
+}
+
+impl<N: Net> Front<N> {
+    /// Accepts from every listener that may have connections.
+    pub(super) fn accept_all(&mut self) {
+        for at in 0..self.listeners.len() {
+            if self.listeners[at].ready_at(self.now) {
+                self.listeners[at].paused_until = 0;
+                self.accept_batch(at);
+            }
+        }
+    }
+
+    fn accept_batch(&mut self, at: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.net.accept(at) {
+                Accepted::Connection(socket, peer) => self.admit(socket, peer, self.listeners[at].kind),
+                Accepted::Aborted => {}
+                Accepted::Empty => {
+                    self.listeners[at].ready = false;
+                    return;
+                }
+                Accepted::NoDescriptor => {
+                    self.metrics.accept_failures += 1;
+                    self.refuse(Refusal::NoDescriptor);
+                    self.net.turn_away(at, NO_SLOT.as_bytes());
+                    self.listeners[at].paused_until = self.now + DESCRIPTOR_PAUSE;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Gives a new connection a slot, or tells it why not.
+    pub(super) fn admit(&mut self, socket: N::Socket, peer: Peer, listening: Listening) {
+        self.metrics.accepted += 1;
+        let (client, local) = match peer {
+            Peer::Tcp(address) => (Client::of(address), address.ip().to_canonical().is_loopback()),
+            Peer::Unix => (Client::Exempt, true),
+        };
+        let counted = if listening == Listening::Ops { Client::Exempt } else { client };
+        if !self.clients.enter(counted, self.setup.config.slots_per_client) {
+            return self.turn_away(socket, Refusal::ClientCap, CLIENT_CAP);
+        }
+        let Some(index) = self.free_slot(listening) else {
+            self.clients.leave(counted);
+            return self.turn_away(socket, Refusal::SlotsFull, NO_SLOT);
+        };
+        let (now, first_byte) = (self.now, self.setup.config.first_byte_ms * MS);
+        let slot = self.slots.at(index);
+        slot.socket = Some(socket);
+        (slot.client, slot.local, slot.listening) = (counted, local, listening);
+        // The request often stands behind the handshake already: one read tells, and its absence costs one call a connection.
+        (slot.readable, slot.writable) = (true, true);
+        slot.enter(State::FirstByte, now, first_byte);
+        self.next_timer = self.next_timer.min(now + first_byte);
+        self.register(index);
+    }
+
+    fn register(&mut self, index: u16) {
+        let id = self.slots.id(index);
+        let slot = self.slots.at(index);
+        let registered = slot.socket.as_ref().map_or(Ok(()), |socket| self.net.register(socket, id));
+        if let Err(error) = registered {
+            log::error!("a connection could not be watched: {error}");
+            self.close(index, CloseReason::Reset);
+        } else {
+            self.mark_ready(index);
+        }
+    }
+
+    fn free_slot(&mut self, listening: Listening) -> Option<u16> {
+        if let Some(index) = self.slots.take(Part::Public) {
+            return Some(index);
+        }
+        if listening == Listening::Ops
+            && let Some(index) = self.slots.take(Part::Ops)
+        {
+            return Some(index);
+        }
+        let idle = self.slots.longest_idle()?;
+        self.close(idle, CloseReason::Reclaimed);
+        self.slots.take(Part::Public)
+    }
+
+    /// Sends a ready-made refusal; from a slot of the reserve while there is one, so that the client surely gets it.
+    fn turn_away(&mut self, mut socket: N::Socket, refusal: Refusal, answer: &'static str) {
+        self.refuse(refusal);
+        let sent = self.net.write(&mut socket, &[std::io::IoSlice::new(answer.as_bytes())]);
+        self.metrics.writes += 1;
+        self.net.finish_writing(&mut socket);
+        let Some(index) = self.slots.take(Part::Refusal).filter(|_| sent.is_ok()) else {
+            self.metrics.closed[CloseReason::Refused as usize] += 1;
+            return;
+        };
+        let (now, linger) = (self.now, self.setup.config.linger_ms * MS);
+        let slot = self.slots.at(index);
+        slot.socket = Some(socket);
+        slot.client = Client::Exempt;
+        (slot.readable, slot.write_deadline) = (true, NEVER);
+        slot.enter(State::Lingering(CloseReason::Refused), now, linger);
+        self.next_timer = self.next_timer.min(now + linger);
+        self.register(index);
+    }
+}
+
+macro_rules! refusal {
+    ($status:literal, $retry:literal, $body:literal, $length:literal) => {{
+        const _: () = assert!($body.len() == $length, "Content-Length is the body's");
+        concat!(
+            "HTTP/1.1 ",
+            $status,
+            "\r\nContent-Type: application/problem+json\r\nContent-Length: ",
+            $length,
+            "\r\nRetry-After: ",
+            $retry,
+            "\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+            $body
+        )
+    }};
+}
+
+/// Every slot is taken and none is idle. A slot frees within the deadlines of the slowest client, mostly at once.
+pub(super) const NO_SLOT: &str = refusal!(
+    "503 Service Unavailable",
+    1,
+    r#"{"type":"tag:flagstone,2026:slots-full","title":"All connection slots are taken","status":503,"detail":"No slot is idle either.","hint":"Try again in a second."}"#,
+    161
+);
+
+const CLIENT_CAP: &str = refusal!(
+    "429 Too Many Requests",
+    1,
+    r#"{"type":"tag:flagstone,2026:client-cap","title":"Too many connections from one address","status":429,"detail":"This address has as many connections open as one client may.","hint":"Reuse a connection (keep-alive), or close one."}"#,
+    229
+);

@@ -1,0 +1,449 @@
+//! The front: sockets, slots, reading, answering, writing, deadlines. Names no SQLite.
+//!
+//! One [`Front::turn`] does everything that needs no database and may be taken at any moment, also from inside a running query:
+//! then it serves, refuses and queues, but starts no job. [`Front::next_job`] and [`Front::finish`] are the way to the back and home.
+
+mod answer;
+mod listener;
+pub mod mio_net;
+pub mod net;
+mod ops;
+mod read;
+pub mod slots;
+mod timers;
+mod write;
+
+use heapless::Deque;
+
+use crate::budget::{
+    ANSWER_HEAD_BYTES, CONNECTIONS, EXCHANGES, OPS_ANSWER_BYTES, OUTPUT_BLOCK_BYTES, OUTPUT_BLOCKS, REQUEST_BYTES, SLOTS,
+};
+use crate::config::Config;
+use crate::http::date::DateCache;
+use crate::http::etag::TagKey;
+use crate::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId};
+use crate::memory::sink::{Full, Sink};
+use crate::memory::{Blocks, StaticCell};
+use crate::ops::metrics::{CloseReason, Metrics, Refusal};
+use crate::ops::readings::Readings;
+use crate::policy::clients::ClientCounts;
+use crate::policy::fair_queue::{FairQueue, Waiting};
+use crate::policy::hosts::Hosts;
+use net::{EVENTS, Net, Ready, Token};
+use slots::{Listening, NEVER, Slots, State};
+
+const MS: Micros = 1000;
+/// Slots driven in one turn; the rest waits for the next, so that timers and accepts keep their share.
+const DRIVES_PER_TURN: usize = 64;
+/// While a database is locked by others, its requests are tried again after this.
+const BUSY_RETRY: Micros = 5 * MS;
+/// The client table's size: a power of two with room to spare, so that look-ups stay short.
+const CLIENT_TABLE: usize = (2 * CONNECTIONS).next_power_of_two();
+/// Entries that may wait for the back: one a slot that can ask.
+const QUEUE: usize = SLOTS + crate::budget::OPS_SLOTS;
+/// Longest time that a client gets of the query limit of tables.
+const TABLE_QUERY: Micros = crate::budget::TABLE_QUERY_MS as Micros * MS;
+
+/// How long a turn may wait for events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Until something happens or a deadline is due.
+    UntilEvent,
+    /// Not at all: from inside a job, or while jobs wait.
+    No,
+}
+
+/// What the front is started with.
+pub struct Setup {
+    /// What each listener's connections may ask for, in the order of the network's listeners.
+    pub listeners: heapless::Vec<Listening, { mio_net::MAX_LISTENERS }>,
+    /// Times and thresholds.
+    pub config: Config,
+    /// The installation's key for entity tags.
+    pub tag_key: TagKey,
+    /// The names under which this server may be asked.
+    pub hosts: Hosts,
+    /// Whether a local request without forwarding headers may see all of /-/ on the public listener.
+    pub local_ops: bool,
+}
+
+static REQUESTS: StaticCell<[[u8; REQUEST_BYTES]; EXCHANGES]> = StaticCell::new([[0; REQUEST_BYTES]; EXCHANGES]);
+static HEAD: StaticCell<[u8; ANSWER_HEAD_BYTES]> = StaticCell::new([0; ANSWER_HEAD_BYTES]);
+static PAGE: StaticCell<[u8; OPS_ANSWER_BYTES]> = StaticCell::new([0; OPS_ANSWER_BYTES]);
+static OUTPUT: StaticCell<[[u8; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS]> = StaticCell::new([[0; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS]);
+static OUTPUT_INDEX: StaticCell<[u16; OUTPUT_BLOCKS]> = StaticCell::new([0; OUTPUT_BLOCKS]);
+
+/// The front's fixed regions.
+pub struct Regions {
+    requests: &'static mut [[u8; REQUEST_BYTES]],
+    head: &'static mut [u8],
+    page: &'static mut [u8],
+    output: &'static mut [[u8; OUTPUT_BLOCK_BYTES]],
+    output_index: &'static mut [u16],
+}
+
+impl Regions {
+    /// The static regions, resident; `None` when they are taken already.
+    pub fn take() -> Option<Regions> {
+        let regions = Regions {
+            requests: REQUESTS.take()?,
+            head: HEAD.take()?,
+            page: PAGE.take()?,
+            output: OUTPUT.take()?,
+            output_index: OUTPUT_INDEX.take()?,
+        };
+        crate::memory::statics::prefault(regions.requests.as_flattened_mut());
+        crate::memory::statics::prefault(regions.head);
+        crate::memory::statics::prefault(regions.page);
+        crate::memory::statics::prefault(regions.output.as_flattened_mut());
+        Some(regions)
+    }
+
+    /// Regions of the same sizes on the heap, for simulations beside each other.
+    pub fn leaked() -> Regions {
+        Regions {
+            requests: vec![[0; REQUEST_BYTES]; EXCHANGES].leak(),
+            head: vec![0; ANSWER_HEAD_BYTES].leak(),
+            page: vec![0; OPS_ANSWER_BYTES].leak(),
+            output: vec![[0; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS].leak(),
+            output_index: vec![0; OUTPUT_BLOCKS].leak(),
+        }
+    }
+}
+
+/// A fixed buffer that a page or a problem is rendered into.
+pub(crate) struct Page {
+    bytes: &'static mut [u8],
+    len: usize,
+}
+
+impl Sink for Page {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let end = self.len + bytes.len();
+        self.bytes.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+}
+
+/// The front half of the server.
+pub struct Front<N: Net> {
+    net: N,
+    setup: Setup,
+    slots: Slots<N::Socket>,
+    spare_exchange: Option<Box<Exchange>>,
+    output: Blocks<OUTPUT_BLOCK_BYTES>,
+    head: &'static mut [u8],
+    page: Page,
+    clients: ClientCounts<CLIENT_TABLE>,
+    queue: FairQueue<QUEUE>,
+    events: heapless::Vec<Ready, EVENTS>,
+    ready: Deque<u16, CONNECTIONS>,
+    dirty: Deque<u16, CONNECTIONS>,
+    listeners: heapless::Vec<listener::Listener, { mio_net::MAX_LISTENERS }>,
+    running: Option<SlotId>,
+    serving: Option<u16>,
+    now: Micros,
+    last_turn_end: Micros,
+    next_timer: Micros,
+    draining_since: Option<Micros>,
+    date: DateCache,
+    /// All counters.
+    pub metrics: Metrics,
+    /// What the event loop last read of process, heap and database.
+    pub readings: Readings,
+    /// Whether new work is refused because Rust's heap is in its reserve.
+    pub heap_in_reserve: bool,
+}
+
+impl<N: Net> Front<N> {
+    /// A front over `net` with all its memory.
+    pub fn new(net: N, setup: Setup, regions: Regions) -> Front<N> {
+        let mut buffers = regions.requests.iter_mut();
+        let mut exchange = || {
+            let bytes = buffers.next().expect("there are EXCHANGES buffers");
+            Box::new(Exchange::new(bytes))
+        };
+        let slots = Slots::new(&mut exchange);
+        let spare_exchange = Some(exchange());
+        let listeners = setup.listeners.iter().map(|&kind| listener::Listener::new(kind)).collect();
+        let now = net.now();
+        Front {
+            net,
+            setup,
+            slots,
+            spare_exchange,
+            output: Blocks::new(regions.output, regions.output_index),
+            head: regions.head,
+            page: Page { bytes: regions.page, len: 0 },
+            clients: ClientCounts::new(),
+            queue: FairQueue::new(),
+            events: heapless::Vec::new(),
+            ready: Deque::new(),
+            dirty: Deque::new(),
+            listeners,
+            running: None,
+            serving: None,
+            now,
+            last_turn_end: now,
+            next_timer: NEVER,
+            draining_since: None,
+            date: DateCache::new(),
+            metrics: Metrics::new(),
+            readings: Readings::default(),
+            heap_in_reserve: false,
+        }
+    }
+
+    /// Everything that needs no database: flush, take events, accept, read, answer, write, and what is due.
+    ///
+    /// Bounded: at most `EVENTS` events, `ACCEPTS_PER_TURN` accepts a listener and `DRIVES_PER_TURN` slots.
+    pub fn turn(&mut self, wait: Wait) {
+        self.flush_dirty();
+        let timeout = self.timeout(wait);
+        if let Err(error) = self.net.wait(timeout, &mut self.events) {
+            log::error!("waiting for events failed: {error}");
+        }
+        self.now = self.net.now();
+        self.metrics.turns += 1;
+        self.note_events();
+        self.accept_all();
+        for _ in 0..self.ready.len().min(DRIVES_PER_TURN) {
+            let Some(index) = self.ready.pop_front() else { break };
+            self.slots.at(index).in_ready = false;
+            self.serving = Some(index);
+            self.drive(index);
+            self.serving = None;
+        }
+        if self.now >= self.next_timer {
+            self.expire();
+        }
+        self.last_turn_end = self.now;
+    }
+
+    /// A turn from inside the running job; the answer says whether anybody still waits for it.
+    pub fn nested_turn(&mut self) -> Go {
+        self.metrics.nested_turns += 1;
+        self.turn(Wait::No);
+        match self.running {
+            Some(id) if self.slots.get(id).is_none() => Go::Stop,
+            _ => Go::On,
+        }
+    }
+
+    /// Takes over a connected socket that came by no listener.
+    pub fn adopt(&mut self, socket: N::Socket) {
+        self.admit(socket, net::Peer::Unix, Listening::Public);
+    }
+
+    /// The next request for the back, by fairness among clients.
+    pub fn next_job(&mut self) -> Option<Job> {
+        self.now = self.net.now();
+        let entry = self.queue.pop(self.now)?;
+        let id = self.slots.id(entry.slot);
+        let slot = self.slots.at(entry.slot);
+        assert_eq!(slot.state, State::Queued, "only queued slots are in the queue");
+        slot.enter(State::Running, self.now, NEVER);
+        let exchange = slot.exchange.take().expect("a queued slot has its request");
+        self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
+        self.metrics.jobs += 1;
+        self.running = Some(id);
+        Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
+    }
+
+    /// Takes a job back: answers its client, or puts it into the queue again when the database was locked.
+    pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
+        let started = self.now;
+        self.now = self.net.now();
+        self.running = None;
+        let Job { slot: id, exchange, arrived, .. } = job;
+        let Some(slot) = self.slots.get(id) else {
+            self.metrics.abandoned_jobs += 1;
+            let mut exchange = exchange;
+            exchange.clear();
+            self.spare_exchange = Some(exchange);
+            return;
+        };
+        slot.exchange = Some(exchange);
+        let account = slot.client.account(id.index);
+        let spent = self.now.saturating_sub(started.max(slot.since));
+        self.metrics.job_micros += spent;
+        self.queue.charge(account, spent);
+        self.serving = Some(id.index);
+        if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.busy_ms * MS {
+            self.metrics.busy_retries += 1;
+            self.enqueue(id.index, arrived, self.now + BUSY_RETRY);
+        } else {
+            self.answer_outcome(id.index, outcome, reply);
+            self.drive(id.index);
+        }
+        self.serving = None;
+    }
+
+    /// Whether the server is stopping and every connection has ended.
+    pub fn drained(&self) -> bool {
+        self.draining_since.is_some() && self.slots.in_use() == 0
+    }
+
+    /// Whether a turn is due between two jobs.
+    pub fn turn_is_due(&self, gap: Micros) -> bool {
+        self.now >= self.last_turn_end + gap
+    }
+
+    /// Whether nothing is queued, so that the loop may sleep.
+    pub fn nothing_queued(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The time as of the last turn or job.
+    pub fn now(&self) -> Micros {
+        self.now
+    }
+
+    /// The wall clock in seconds since 1970.
+    pub fn unix_time(&self) -> u64 {
+        self.net.unix_time()
+    }
+
+    /// After a caught panic: ends the connection that was being served, whose state is not to be trusted.
+    pub fn close_served_after_panic(&mut self) {
+        self.metrics.panics += 1;
+        if let Some(index) = self.serving.take()
+            && self.slots.peek(index).state != State::Free
+        {
+            self.close(index, CloseReason::Panicked);
+        }
+    }
+
+    /// A job panicked: its request buffer is gone with it, its client gets the last word.
+    pub fn job_panicked(&mut self, id: SlotId, exchange: Box<Exchange>) {
+        self.metrics.panics += 1;
+        self.running = None;
+        let mut exchange = exchange;
+        match self.slots.get(id) {
+            Some(slot) => {
+                slot.exchange = Some(exchange);
+                self.answer_internal_error(id.index);
+                self.drive(id.index);
+            }
+            None => {
+                exchange.clear();
+                self.spare_exchange = Some(exchange);
+            }
+        }
+    }
+
+    fn timeout(&self, wait: Wait) -> Option<Micros> {
+        if wait == Wait::No || !self.ready.is_empty() || self.listeners.iter().any(|listener| listener.ready_at(self.now)) {
+            return Some(0);
+        }
+        let listeners = self.listeners.iter().filter_map(listener::Listener::paused_until).min();
+        let due =
+            [Some(self.next_timer).filter(|&timer| timer != NEVER), self.queue.next_at(), listeners].into_iter().flatten().min();
+        let now = self.net.now();
+        // Never longer than a second: readings and the database's file are looked at that often.
+        Some(due.map_or(1000 * MS, |due| due.saturating_sub(now)).min(1000 * MS))
+    }
+
+    fn note_events(&mut self) {
+        let events = std::mem::take(&mut self.events);
+        for event in &events {
+            match event.token {
+                Token::Listener(at) => {
+                    if let Some(listener) = self.listeners.get_mut(usize::from(at)) {
+                        listener.wake();
+                    }
+                }
+                Token::Stop => self.drain(),
+                Token::Slot(id) => self.note_slot_event(id, *event),
+            }
+        }
+        self.events = events;
+    }
+
+    fn note_slot_event(&mut self, id: SlotId, event: Ready) {
+        let Some(slot) = self.slots.get(id) else { return };
+        slot.readable |= event.readable;
+        slot.writable |= event.writable;
+        slot.ended |= event.ended;
+        if event.gone {
+            let reason = if slot.state.reads() { CloseReason::Reset } else { CloseReason::Abandoned };
+            self.close(id.index, reason);
+        } else {
+            self.mark_ready(id.index);
+        }
+    }
+
+    fn mark_ready(&mut self, index: u16) {
+        let slot = self.slots.at(index);
+        if !slot.in_ready {
+            slot.in_ready = true;
+            let pushed = self.ready.push_back(index);
+            assert!(pushed.is_ok(), "one entry a slot");
+        }
+    }
+
+    fn mark_dirty(&mut self, index: u16) {
+        let slot = self.slots.at(index);
+        if !slot.in_dirty {
+            slot.in_dirty = true;
+            let pushed = self.dirty.push_back(index);
+            assert!(pushed.is_ok(), "one entry a slot");
+        }
+    }
+
+    fn enqueue(&mut self, index: u16, since: Micros, not_before: Micros) {
+        let (now, queue_ms) = (self.now, self.setup.config.queue_ms);
+        let slot = self.slots.at(index);
+        let account = slot.client.account(index);
+        slot.enter(State::Queued, now, (since + queue_ms * MS).saturating_sub(now));
+        let due = slot.deadline;
+        self.next_timer = self.next_timer.min(due);
+        let pushed = self.queue.push(Waiting { slot: index, client: account, since, not_before });
+        assert!(pushed.is_ok(), "the queue has a place for every slot that can ask");
+    }
+
+    /// Begins the graceful stop: no new connections, idle ones end at once, the rest within the drain time.
+    fn drain(&mut self) {
+        if self.draining_since.is_some() {
+            return;
+        }
+        log::info!("stopping: {} connections open", self.slots.in_use());
+        self.draining_since = Some(self.now);
+        self.net.close_listeners();
+        self.listeners.clear();
+        for index in self.slots.places() {
+            let slot = self.slots.peek(index);
+            match slot.state {
+                State::Idle | State::FirstByte if slot.out.is_empty() => self.close(index, CloseReason::Drained),
+                State::Idle => self.set_closing(index, CloseReason::Drained),
+                _ => {}
+            }
+        }
+        self.next_timer = self.next_timer.min(self.now + self.setup.config.drain_ms * MS);
+    }
+
+    /// Ends a connection: its place is free at once, whatever of it is still under way.
+    fn close(&mut self, index: u16, reason: CloseReason) {
+        if self.slots.peek(index).state == State::Queued {
+            self.queue.remove(index);
+        }
+        let slot = self.slots.at(index);
+        let (client, refused) = (slot.client, slots::Part::of(usize::from(index)) == slots::Part::Refusal);
+        if slot.state == State::Running && slot.exchange.is_none() {
+            slot.exchange = self.spare_exchange.take();
+            assert!(slot.exchange.is_some(), "only one job runs, so one spare is enough");
+        }
+        self.output.release(&mut slot.out);
+        self.metrics.closed[reason as usize] += 1;
+        if !refused {
+            self.clients.leave(client);
+        }
+        log::debug!("slot {index}: closed, {}", reason.label());
+        drop(self.slots.put_back(index));
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.metrics.refuse(refusal);
+    }
+}

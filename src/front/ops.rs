@@ -1,0 +1,97 @@
+//! The operators' pages, gathered and rendered without the back: they answer while a query runs.
+
+use super::net::Net;
+use super::slots::{Part, State};
+use super::{Front, Page};
+use crate::api::route::Ops;
+use crate::budget;
+use crate::ops::log_ring;
+use crate::ops::pages::{self, Snapshot, Use};
+
+impl<N: Net> Front<N> {
+    /// Renders a page into the front's buffer; its status.
+    pub(super) fn render(&mut self, index: u16, page: Ops) -> u16 {
+        let details = self.sees_all(index);
+        let uses = self.uses();
+        let states = self.slots.states();
+        let mut connections = [("", 0); State::LABELS.len()];
+        for (place, (label, count)) in connections.iter_mut().zip(State::LABELS.into_iter().zip(states)) {
+            *place = (label, count);
+        }
+        let good = match page {
+            Ops::Ready => self.readings.database.ready && self.draining_since.is_none() && !self.heap_in_reserve,
+            _ => true,
+        };
+        let all = Snapshot {
+            metrics: &self.metrics,
+            readings: &self.readings,
+            connections: &connections,
+            uses: &uses,
+            queued: self.queue.len() as u64,
+            oldest_wait_micros: self.queue.oldest().map_or(0, |since| self.now.saturating_sub(since)),
+            log_dropped: log_ring::dropped(),
+            draining: self.draining_since.is_some(),
+            uptime_seconds: self.now / 1_000_000,
+        };
+        let sink: &mut Page = &mut self.page;
+        sink.len = 0;
+        let rendered = match page {
+            Ops::Health | Ops::Ready => pages::put_health(&all, good, details, sink),
+            Ops::Metrics => pages::put_metrics(&all, sink),
+            Ops::Status => pages::put_status(&all, sink),
+            Ops::Budget => pages::put_budget(&all, sink),
+        };
+        if rendered.is_err() {
+            log::error!("an operators' page is longer than {} bytes", budget::OPS_ANSWER_BYTES);
+            return 500;
+        }
+        if good { 200 } else { 503 }
+    }
+
+    fn uses(&self) -> [Use; 8] {
+        let part = |name, unit, limit: usize, now: usize, high: usize| Use {
+            name,
+            unit,
+            limit: limit as u64,
+            now: now as u64,
+            high: high as u64,
+        };
+        let database = &self.readings.database;
+        let heap = &self.readings.heap;
+        let connections = budget::CONNECTIONS;
+        [
+            part("connections", "slots", connections, self.slots.in_use(), self.slots.used_high()),
+            part(
+                "public slots",
+                "slots",
+                budget::SLOTS,
+                budget::SLOTS - self.slots.free(Part::Public),
+                self.slots.used_high().min(budget::SLOTS),
+            ),
+            part(
+                "slots of one client",
+                "slots",
+                self.setup.config.slots_per_client,
+                usize::from(self.clients.largest()),
+                usize::from(self.clients.largest_ever()),
+            ),
+            part(
+                "output blocks",
+                "blocks",
+                self.output.total(),
+                self.output.total() - self.output.free(),
+                self.output.high_water(),
+            ),
+            part("Rust heap", "bytes", budget::HEAP_BYTES, heap.live, heap.peak),
+            part(
+                "SQLite heap",
+                "bytes",
+                budget::SQLITE_HEAP_LIMIT_BYTES,
+                database.heap_bytes as usize,
+                database.heap_peak_bytes as usize,
+            ),
+            part("SQLite pages", "slots", database.pages_total as usize, database.pages as usize, database.pages_peak as usize),
+            part("statements", "statements", budget::STATEMENTS, database.statements as usize, database.statements as usize),
+        ]
+    }
+}

@@ -1,0 +1,288 @@
+//! The slot table: every connection that may exist, made at start and taken, closed and taken anew from then on.
+//!
+//! Knows what a connection holds; what is done with it is decided in the files beside this one.
+
+use slab::Slab;
+
+use crate::budget::{CONNECTIONS, OPS_SLOTS, SLOTS};
+use crate::job::{Exchange, Micros, SlotId};
+use crate::memory::Chain;
+use crate::ops::metrics::CloseReason;
+use crate::policy::clients::Client;
+
+/// No deadline.
+pub const NEVER: Micros = Micros::MAX;
+
+/// What a listener's connections may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// The public address.
+    Public,
+    /// The operators' own address: /-/ in full, slots of its own.
+    Ops,
+}
+
+/// Where a connection stands. Each state's exits are in `drive`, `finish` and `expire`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No connection.
+    Free,
+    /// Connected, nothing received yet.
+    FirstByte,
+    /// Between two requests.
+    Idle,
+    /// Within a head.
+    Head,
+    /// Within a body.
+    Body,
+    /// A request waits for the back.
+    Queued,
+    /// The back works on the request.
+    Running,
+    /// Closes when its output has been taken.
+    Closing(CloseReason),
+    /// Output taken and FIN sent: reads and discards so that the answer is not lost to a reset.
+    Lingering(CloseReason),
+}
+
+impl State {
+    /// The name in metrics and status.
+    pub const fn label(self) -> &'static str {
+        Self::LABELS[self.number()]
+    }
+
+    /// All names, in the order of [`State::number`].
+    pub const LABELS: [&'static str; 9] =
+        ["free", "first_byte", "idle", "head", "body", "queued", "running", "closing", "lingering"];
+
+    /// A number below 9.
+    pub const fn number(self) -> usize {
+        match self {
+            State::Free => 0,
+            State::FirstByte => 1,
+            State::Idle => 2,
+            State::Head => 3,
+            State::Body => 4,
+            State::Queued => 5,
+            State::Running => 6,
+            State::Closing(_) => 7,
+            State::Lingering(_) => 8,
+        }
+    }
+
+    /// Whether the next bytes belong to a request.
+    pub const fn reads(self) -> bool {
+        matches!(self, State::FirstByte | State::Idle | State::Head | State::Body)
+    }
+}
+
+/// Which part of the table a slot belongs to: nobody can take another part's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// For everybody.
+    Public,
+    /// For the operators' listener when the public part is full.
+    Ops,
+    /// For connections that are turned away.
+    Refusal,
+}
+
+impl Part {
+    /// The part of a place in the table.
+    pub const fn of(index: usize) -> Part {
+        if index < SLOTS {
+            Part::Public
+        } else if index < SLOTS + OPS_SLOTS {
+            Part::Ops
+        } else {
+            Part::Refusal
+        }
+    }
+}
+
+/// One connection.
+pub struct Slot<S> {
+    /// How often this place was closed.
+    pub generation: u32,
+    /// Where it stands.
+    pub state: State,
+    /// The connection.
+    pub socket: Option<S>,
+    /// Its received bytes; away while the back works on a request, absent in the refusal part.
+    pub exchange: Option<Box<Exchange>>,
+    /// Answers that the client has not taken yet.
+    pub out: Chain,
+    /// How many answers are in `out`, at most `PIPELINE`.
+    pub answers: u8,
+    /// Bytes taken since the write deadline was set.
+    pub taken: usize,
+    /// The socket may have bytes for us.
+    pub readable: bool,
+    /// The socket may take bytes.
+    pub writable: bool,
+    /// In the queue of slots to be driven.
+    pub in_ready: bool,
+    /// In the queue of slots whose output waits for the next turn.
+    pub in_dirty: bool,
+    /// The client has ended its stream: reads go on until they come to its end, since no further edge will tell.
+    pub ended: bool,
+    /// Came by the operators' listener.
+    pub listening: Listening,
+    /// Whom it counts for.
+    pub client: Client,
+    /// The peer is this machine.
+    pub local: bool,
+    /// When it entered its state.
+    pub since: Micros,
+    /// When its state's time is over.
+    pub deadline: Micros,
+    /// When its client must have taken more of its output.
+    pub write_deadline: Micros,
+    /// When the current request was complete.
+    pub request_at: Micros,
+}
+
+impl<S> Slot<S> {
+    fn free(exchange: Option<Box<Exchange>>) -> Slot<S> {
+        Slot {
+            generation: 0,
+            state: State::Free,
+            socket: None,
+            exchange,
+            out: Chain::EMPTY,
+            answers: 0,
+            taken: 0,
+            readable: false,
+            writable: false,
+            in_ready: false,
+            in_dirty: false,
+            ended: false,
+            listening: Listening::Public,
+            client: Client::Exempt,
+            local: false,
+            since: 0,
+            deadline: NEVER,
+            write_deadline: NEVER,
+            request_at: 0,
+        }
+    }
+
+    /// Enters a state now, with `within` microseconds until its time is over.
+    pub fn enter(&mut self, state: State, now: Micros, within: Micros) {
+        self.state = state;
+        self.since = now;
+        self.deadline = now.saturating_add(within);
+    }
+
+    /// The time at which the timers must look at it.
+    pub fn due(&self) -> Micros {
+        self.deadline.min(self.write_deadline)
+    }
+}
+
+/// All slots.
+pub struct Slots<S> {
+    slab: Slab<Slot<S>>,
+    free: [heapless::Vec<u16, CONNECTIONS>; 3],
+    used_high: usize,
+}
+
+impl<S> Slots<S> {
+    /// A table of `CONNECTIONS` free slots; `exchanges` gives each that can ask its request buffer.
+    pub fn new(mut exchanges: impl FnMut() -> Box<Exchange>) -> Slots<S> {
+        let mut slab = Slab::with_capacity(CONNECTIONS);
+        let mut free: [heapless::Vec<u16, CONNECTIONS>; 3] = Default::default();
+        for index in 0..CONNECTIONS {
+            let part = Part::of(index);
+            let exchange = (part != Part::Refusal).then(&mut exchanges);
+            let place = slab.insert(Slot::free(exchange));
+            assert_eq!(place, index, "a fresh slab fills in order");
+        }
+        for index in (0..CONNECTIONS).rev() {
+            let pushed = free[Part::of(index) as usize].push(index as u16);
+            assert!(pushed.is_ok(), "each list holds the whole table");
+        }
+        Slots { slab, free, used_high: 0 }
+    }
+
+    /// The slot at a place.
+    pub fn at(&mut self, index: u16) -> &mut Slot<S> {
+        &mut self.slab[index as usize]
+    }
+
+    /// Reads the slot at a place.
+    pub fn peek(&self, index: u16) -> &Slot<S> {
+        &self.slab[index as usize]
+    }
+
+    /// The slot that `id` names, unless it was closed since.
+    pub fn get(&mut self, id: SlotId) -> Option<&mut Slot<S>> {
+        self.slab.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation && slot.state != State::Free)
+    }
+
+    /// The name of the connection in a slot.
+    pub fn id(&self, index: u16) -> SlotId {
+        SlotId { index, generation: self.slab[index as usize].generation }
+    }
+
+    /// Takes a free slot of a part.
+    pub fn take(&mut self, part: Part) -> Option<u16> {
+        let index = self.free[part as usize].pop()?;
+        assert_eq!(self.slab[index as usize].state, State::Free, "the free list holds free slots");
+        self.used_high = self.used_high.max(self.in_use());
+        Some(index)
+    }
+
+    /// Empties a slot whose output has been released; the caller drops the socket that is returned.
+    pub fn put_back(&mut self, index: u16) -> Option<S> {
+        let slot = &mut self.slab[index as usize];
+        assert!(slot.state != State::Free && slot.out.is_empty(), "a slot is freed once, after its output");
+        assert_eq!(slot.exchange.is_some(), Part::of(index as usize) != Part::Refusal, "a slot keeps a request buffer");
+        let exchange = slot.exchange.take().map(|mut exchange| {
+            exchange.clear();
+            exchange
+        });
+        let socket = slot.socket.take();
+        let (generation, in_ready, in_dirty) = (slot.generation.wrapping_add(1), slot.in_ready, slot.in_dirty);
+        *slot = Slot { generation, in_ready, in_dirty, ..Slot::free(exchange) };
+        let pushed = self.free[Part::of(index as usize) as usize].push(index);
+        assert!(pushed.is_ok(), "a list holds the whole table");
+        socket
+    }
+
+    /// Free slots of a part.
+    pub fn free(&self, part: Part) -> usize {
+        self.free[part as usize].len()
+    }
+
+    /// Slots with a connection.
+    pub fn in_use(&self) -> usize {
+        CONNECTIONS - self.free.iter().map(|list| list.len()).sum::<usize>()
+    }
+
+    /// The most that `in_use` has been.
+    pub fn used_high(&self) -> usize {
+        self.used_high
+    }
+
+    /// Every place.
+    pub fn places(&self) -> impl Iterator<Item = u16> + use<S> {
+        0..CONNECTIONS as u16
+    }
+
+    /// The public connection that has been idle longest.
+    pub fn longest_idle(&self) -> Option<u16> {
+        (0..SLOTS as u16)
+            .filter(|&index| self.peek(index).state == State::Idle && self.peek(index).out.is_empty())
+            .min_by_key(|&index| self.peek(index).since)
+    }
+
+    /// How many slots are in each state.
+    pub fn states(&self) -> [u64; State::LABELS.len()] {
+        let mut counts = [0; State::LABELS.len()];
+        for (_, slot) in &self.slab {
+            counts[slot.state.number()] += 1;
+        }
+        counts
+    }
+}

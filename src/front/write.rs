@@ -1,0 +1,97 @@
+//! Writing: one writev for all that is ready, and what the socket does not take waits in blocks.
+
+use std::io::{ErrorKind, IoSlice};
+
+use super::net::Net;
+use super::slots::{NEVER, State};
+use super::{Front, MS};
+use crate::budget::OUTPUT_BLOCK_BYTES;
+use crate::job::Micros;
+use crate::ops::metrics::CloseReason;
+
+/// Slices of one writev: 256 KiB of output, more than any socket takes at once.
+const SLICES: usize = 64;
+/// A client that takes this much within the write time is slow but alive.
+const PROGRESS_BYTES: usize = OUTPUT_BLOCK_BYTES;
+
+impl<N: Net> Front<N> {
+    /// Sends what was held back for a pipelined companion that did not come in time.
+    pub(super) fn flush_dirty(&mut self) {
+        for _ in 0..self.dirty.len() {
+            let Some(index) = self.dirty.pop_front() else { break };
+            self.slots.at(index).in_dirty = false;
+            if self.slots.peek(index).state != State::Free {
+                self.flush(index);
+            }
+        }
+    }
+
+    /// Writes what is queued; returns whether the connection is still there.
+    pub(super) fn flush(&mut self, index: u16) -> bool {
+        loop {
+            let slot = self.slots.at(index);
+            if slot.out.is_empty() || !slot.writable {
+                break;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.output.slices(&slot.out, &mut slices);
+            let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+            let Some(socket) = slot.socket.as_mut() else { break };
+            let written = self.net.write(socket, &slices[..count]);
+            self.metrics.writes += 1;
+            match written {
+                Ok(sent) => {
+                    self.output.consume(&mut slot.out, sent);
+                    slot.taken += sent;
+                    slot.writable = sent == offered;
+                    self.metrics.sent_bytes += sent as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => slot.writable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.close(index, CloseReason::Reset);
+                    return false;
+                }
+            }
+        }
+        self.after_flush(index)
+    }
+
+    /// Sets or lifts the write deadline, and ends a connection that only waited for its output to be taken.
+    fn after_flush(&mut self, index: u16) -> bool {
+        let (now, write) = (self.now, self.setup.config.write_ms * MS);
+        let slot = self.slots.at(index);
+        if slot.out.is_empty() {
+            slot.answers = 0;
+            slot.taken = 0;
+            slot.write_deadline = NEVER;
+            if let State::Closing(reason) = slot.state {
+                return self.end(index, reason);
+            }
+        } else if slot.write_deadline == NEVER || slot.taken >= PROGRESS_BYTES {
+            slot.taken = 0;
+            slot.write_deadline = now + write;
+            self.next_timer = self.next_timer.min(now + write);
+        }
+        true
+    }
+
+    /// The answer is out and the connection is to end: at once when the client has nothing unread under way, else after a FIN and a while
+    /// of discarding, because closing over unread bytes resets the connection and may take the answer away from the client.
+    fn end(&mut self, index: u16, reason: CloseReason) -> bool {
+        let slot = self.slots.at(index);
+        let unread = slot.readable || slot.exchange.as_ref().is_some_and(|exchange| exchange.filled > exchange.start);
+        if reason != CloseReason::Rejected && !unread {
+            self.close(index, reason);
+            return false;
+        }
+        let (now, linger): (Micros, Micros) = (self.now, self.setup.config.linger_ms * MS);
+        slot.enter(State::Lingering(reason), now, linger);
+        if let Some(socket) = slot.socket.as_mut() {
+            self.net.finish_writing(socket);
+        }
+        self.next_timer = self.next_timer.min(now + linger);
+        self.mark_ready(index);
+        true
+    }
+}

@@ -1,0 +1,184 @@
+//! The only types that front and back share: a job, what it may answer, and the buffers that travel with it.
+//!
+//! A job owns its request's bytes and is given the reply buffer; both go back to the front with the outcome, so neither half
+//! ever holds a reference into the other.
+
+use crate::api::problem::Problem;
+use crate::budget::{ANSWER_BYTES, REQUEST_BYTES, TARGET_BYTES};
+use crate::http;
+use crate::http::accept::Media;
+use crate::memory::sink::{Full, Sink};
+
+/// Time since the start of the process, in microseconds.
+pub type Micros = u64;
+
+/// A connection slot as it was when the job was taken from it; the slot may have been closed and taken anew since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotId {
+    /// Place in the slot table.
+    pub index: u16,
+    /// How often that place had been closed.
+    pub generation: u32,
+}
+
+/// A connection's received bytes and the reader that stands in them.
+pub struct Exchange {
+    /// The whole buffer.
+    pub bytes: &'static mut [u8],
+    /// Where the current request begins.
+    pub start: usize,
+    /// Where the received bytes end.
+    pub filled: usize,
+    /// The state of reading the current request.
+    pub reader: http::request::Reader,
+}
+
+impl Exchange {
+    /// The limits of a request, from the budget.
+    pub const LIMITS: http::request::Limits = http::request::Limits {
+        head_bytes: crate::budget::HEAD_BYTES,
+        target_bytes: TARGET_BYTES,
+        body_bytes: crate::budget::BODY_BYTES,
+    };
+
+    /// An empty exchange over `bytes`, which must hold one request of the largest size.
+    pub fn new(bytes: &'static mut [u8]) -> Exchange {
+        assert!(bytes.len() >= REQUEST_BYTES, "a request of the largest size fits");
+        Exchange { bytes, start: 0, filled: 0, reader: http::request::Reader::new(Self::LIMITS) }
+    }
+
+    /// The received bytes from the current request on.
+    pub fn current(&self) -> &[u8] {
+        &self.bytes[self.start..self.filled]
+    }
+
+    /// The request that the reader has completed.
+    pub fn request(&self) -> &http::request::Request {
+        self.reader.request()
+    }
+
+    /// Lets the reader go on with what has arrived.
+    pub fn advance(&mut self) -> http::request::Step {
+        self.reader.advance(&mut self.bytes[self.start..self.filled])
+    }
+
+    /// Steps over the completed request.
+    pub fn next_request(&mut self) {
+        self.start += self.reader.request().consumed;
+        assert!(self.start <= self.filled, "a request ends within what was received");
+        if self.start == self.filled {
+            (self.start, self.filled) = (0, 0);
+        }
+        self.reader.reset();
+    }
+
+    /// Where the socket's next bytes go; empty when the request has filled its buffer.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.filled == self.bytes.len() {
+            // Spent chunk framing first, then the requests before this one.
+            self.filled -= self.reader.compact(&mut self.bytes[self.start..self.filled]);
+            self.bytes.copy_within(self.start..self.filled, 0);
+            (self.start, self.filled) = (0, self.filled - self.start);
+        }
+        &mut self.bytes[self.filled..]
+    }
+
+    /// Forgets everything, for the next connection.
+    pub fn clear(&mut self) {
+        (self.start, self.filled) = (0, 0);
+        self.reader.reset();
+    }
+}
+
+/// One request that needs the back.
+pub struct Job {
+    /// Who asked.
+    pub slot: SlotId,
+    /// The request.
+    pub exchange: Box<Exchange>,
+    /// When the front accepted it.
+    pub arrived: Micros,
+    /// From when on its query is stopped.
+    pub deadline: Micros,
+}
+
+/// What a job came to. The rows of an answer are in the [`Reply`].
+#[derive(Debug)]
+pub enum Outcome {
+    /// 200 with the reply's body.
+    Rows(Media),
+    /// An error to be told.
+    Problem(Problem),
+    /// Another process holds the lock that this job needs: try again in a moment, until the busy timeout.
+    Busy,
+    /// Stopped half-way because nobody waits for the answer.
+    Abandoned,
+}
+
+/// Whether a running job may go on, as the front sees it at a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// Somebody waits for the answer.
+    On,
+    /// The client is gone, or the server is past its drain.
+    Stop,
+}
+
+/// The reply buffer: filled by the back, read by the front, one in the process.
+pub struct Reply {
+    bytes: &'static mut [u8],
+    len: usize,
+    /// Target of `Link: <...>; rel="next"`, empty when this is the last page.
+    pub next: heapless::Vec<u8, TARGET_BYTES>,
+    /// Content-Range, empty when no count was asked for.
+    pub content_range: heapless::String<64>,
+}
+
+impl Reply {
+    /// A reply over `bytes`, which must hold an answer of the largest size.
+    pub fn new(bytes: &'static mut [u8]) -> Reply {
+        assert!(bytes.len() >= ANSWER_BYTES, "an answer of the largest size fits");
+        Reply { bytes, len: 0, next: heapless::Vec::new(), content_range: heapless::String::new() }
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The body's length in bytes: a place to [`Reply::truncate`] to.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the body is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that still fit.
+    pub fn room(&self) -> usize {
+        self.bytes.len() - self.len
+    }
+
+    /// Takes back everything behind `len`.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.len = 0;
+        self.next.clear();
+        self.content_range.clear();
+    }
+}
+
+impl Sink for Reply {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let end = self.len + bytes.len();
+        self.bytes.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Readings that the event loop carries from the back, the heap and the process to the operators' pages.
+
+use crate::memory::heap;
+
+/// How the database stands, as the back last saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Database {
+    /// Whether it is open and answered its last job.
+    pub ready: bool,
+    /// Bytes of SQLite's heap in use.
+    pub heap_bytes: u64,
+    /// The most of it that was ever in use.
+    pub heap_peak_bytes: u64,
+    /// Largest single allocation.
+    pub largest_bytes: u64,
+    /// Page cache slots in use.
+    pub pages: u64,
+    /// The most of them that were ever in use.
+    pub pages_peak: u64,
+    /// Page cache slots.
+    pub pages_total: u64,
+    /// Bytes of pages that did not fit the slots and went to the heap, at most at once.
+    pub pages_overflow_peak_bytes: u64,
+    /// Prepared statements held.
+    pub statements: u64,
+    /// Tables and views in the catalog.
+    pub tables: u64,
+    /// Columns of them.
+    pub columns: u64,
+    /// Size of the database file, in bytes.
+    pub file_bytes: u64,
+    /// Size of its WAL, in bytes.
+    pub wal_bytes: u64,
+}
+
+/// The process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Resident memory, in bytes.
+    pub rss_bytes: u64,
+    /// Its anonymous part: what the sheet's process sum is compared with.
+    pub rss_anon_bytes: u64,
+    /// The same when the server became ready.
+    pub ready_rss_anon_bytes: u64,
+    /// Virtual memory, in bytes.
+    pub virtual_bytes: u64,
+    /// User and system time, in microseconds.
+    pub cpu_micros: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// The most that may be open.
+    pub descriptor_limit: u64,
+    /// Unix time of the start, in seconds.
+    pub started_at: u64,
+}
+
+/// All that is read rather than counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readings {
+    /// The database.
+    pub database: Database,
+    /// The process.
+    pub process: Process,
+    /// Rust's heap.
+    pub heap: heap::Readings,
+}

@@ -1,0 +1,7 @@
+//! What is decided, apart from what is done: plain state machines that take the time and an event and return a decision.
+//!
+//! Pure: no socket, no clock, no file, no database. Each takes its size as a parameter and is tested with a table of cases.
+
+pub mod clients;
+pub mod fair_queue;
+pub mod hosts;

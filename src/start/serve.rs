@@ -1,0 +1,377 @@
+//! The order of start-up: options, demo, database, listeners, memory, seal, block, loop; and the way back when the file is replaced.
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::process::{Resource, Rlimit};
+
+use super::address::Address;
+use super::block::{self, Block};
+use super::inspect::{self, Facts, JournalMode};
+use super::listen::{self, Bound};
+use super::state::{self, State};
+use super::{Exit, StartError, shell_word};
+use crate::back::heap::{Arenas, HeapError};
+use crate::back::open::{How, open};
+use crate::back::{Back, DescribeError, Workspace};
+use crate::budget::{ANSWER_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
+use crate::cli::{Demo, Options};
+use crate::config::Config;
+use crate::demo::{self, DemoDir};
+use crate::event_loop::{self, End, Surroundings};
+use crate::front::mio_net::MioNet;
+use crate::front::net::Net;
+use crate::front::slots::Listening;
+use crate::front::{Front, Regions, Setup};
+use crate::job::Reply;
+use crate::memory::StaticCell;
+use crate::memory::heap::Heap;
+use crate::memory::statics::prefault;
+use crate::ops::{log_ring, process};
+use crate::policy::hosts::Hosts;
+
+/// The process's heap: the binary makes it its global allocator.
+pub type ProcessHeap = Heap<HEAP_BYTES>;
+
+static REPLY: StaticCell<[u8; ANSWER_BYTES]> = StaticCell::new([0; ANSWER_BYTES]);
+
+/// Pages of a database that is not there yet (the demo's).
+const USUAL_PAGE: usize = 4096;
+/// The stack that the deepest query may use, made resident at start.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// The database that is served, from its options to its page size.
+pub(super) struct Database {
+    pub(super) path: PathBuf,
+    pub(super) facts: Facts,
+    pub(super) immutable: bool,
+    /// Kept until the end: the folder goes with it.
+    _demo: Option<DemoDir>,
+}
+
+/// Everything that is taken once, before the first request.
+pub(super) struct Parts {
+    pub(super) arenas: Arenas,
+    pub(super) workspace: &'static mut Workspace,
+    pub(super) reply: Reply,
+    pub(super) regions: Regions,
+    pub(super) started: Instant,
+}
+
+impl Parts {
+    /// Takes and touches every static region.
+    pub(super) fn take() -> Result<Parts, StartError> {
+        let taken = || {
+            let reply = REPLY.take()?;
+            prefault(reply);
+            Some(Parts {
+                arenas: Arenas::take()?,
+                workspace: Workspace::take()?,
+                reply: Reply::new(reply),
+                regions: Regions::take()?,
+                started: Instant::now(),
+            })
+        };
+        taken().ok_or_else(|| internal("the static regions are taken already"))
+    }
+}
+
+/// Serves until a signal; the process's exit code.
+///
+/// # Errors
+/// Everything that keeps the server from starting, with its exit code.
+pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartError> {
+    let mut parts = Parts::take()?;
+    let mut database = database(options, &mut parts)?;
+    let served = served(options, &database.path);
+    let addresses = if options.listen.is_empty() { vec![Address::default()] } else { options.listen.clone() };
+    let mut bound = Vec::new();
+    for address in &addresses {
+        bound.push((listen::bind(address, &served)?, Listening::Public));
+    }
+    if let Some(ops) = &options.ops {
+        bound.push((listen::bind(ops, &served)?, Listening::Ops));
+    }
+    let _files: Vec<_> = bound.iter().filter_map(|(bound, _)| bound.file()).collect();
+    let listed: Vec<(Address, Listening)> = bound.iter().map(|(bound, kind)| (bound.address.clone(), *kind)).collect();
+    let state = state::state(&database.facts.resolved);
+    let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
+    let mut front = front(bound, regions, &state, started)?;
+    install_log();
+    let mut around = Around { heap, watched: Watched::none(), sealed: None };
+    loop {
+        let page_slots = install(&mut arenas, &database, &state)?;
+        let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
+        let conn = open(&database.path, how).map_err(|error| cannot_open(&database.path, &error))?;
+        let mut back =
+            Back::new(&conn, workspace, state::random(), started).map_err(|error| cannot_read(&database.path, &error))?;
+        around.watched = Watched::of(&database.path);
+        front.readings.database.pages_total = page_slots as u64;
+        front.readings.database.ready = true;
+        if around.sealed.is_none() {
+            print_block(&database, &listed, &state, &back, options.demo.is_some());
+            around.seal(&mut front, &conn)?;
+        } else {
+            log::info!("serving the database that has taken the old one's place");
+        }
+        let end = event_loop::serve(&mut front, &mut back, &mut reply, &mut around);
+        drop(back);
+        drop(conn);
+        if end == End::Drained {
+            log_ring::flush(std::io::stderr());
+            return Ok(());
+        }
+        // The old connection is closed, so looking at the new file takes no lock of ours away.
+        let Some(facts) = reopen(&mut front, &reply, &mut around, &database) else { return Ok(()) };
+        database.facts = facts;
+    }
+}
+
+/// Waits, serving what needs no database, until the file at the path can be served; `None` when the server stopped meanwhile.
+fn reopen(front: &mut Front<MioNet>, reply: &Reply, around: &mut Around, database: &Database) -> Option<Facts> {
+    let mut said = String::new();
+    loop {
+        match inspect::database(&database.path, database.immutable) {
+            Ok(facts) => return Some(facts),
+            Err(error) if error.message != said => {
+                log::error!("the database was replaced and cannot be served: {error}");
+                said = error.message;
+            }
+            Err(_) => {}
+        }
+        if event_loop::serve_without(front, reply, around).is_some() {
+            return None;
+        }
+    }
+}
+
+/// Finds, or for the demo makes, the database.
+pub(super) fn database(options: &Options, parts: &mut Parts) -> Result<Database, StartError> {
+    let (path, demo_dir) = match (&options.demo, &options.database) {
+        (Some(demo), _) => {
+            // The demo is made within the fixed memory too.
+            parts.arenas.install(USUAL_PAGE).map_err(no_heap)?;
+            let folder = match demo {
+                Demo::Temporary => Some(DemoDir::create()?),
+                Demo::Kept(_) => None,
+            };
+            let kept = if let Demo::Kept(folder) = demo { Some(folder.as_path()) } else { None };
+            let dir = folder.as_ref().map(DemoDir::path).or(kept).unwrap_or(Path::new("."));
+            (demo::build(dir)?, folder)
+        }
+        (None, Some(path)) => (path.clone(), None),
+        (None, None) => return Err(StartError::usage("no database is named", "flagstone --demo")),
+    };
+    let facts = inspect::database(&path, options.immutable)?;
+    Ok(Database { path, facts, immutable: options.immutable, _demo: demo_dir })
+}
+
+/// Gives SQLite its memory for this database's pages.
+pub(super) fn install(arenas: &mut Arenas, database: &Database, state: &State) -> Result<usize, StartError> {
+    let slots = arenas.install(database.facts.page_size as usize).map_err(no_heap)?;
+    crate::back::heap::set_temporary_folder(&state.temporary);
+    Ok(slots)
+}
+
+fn served(options: &Options, path: &Path) -> String {
+    match &options.demo {
+        Some(Demo::Temporary) => "--demo".to_string(),
+        Some(Demo::Kept(folder)) => format!("--demo {}", shell_word(folder)),
+        None => shell_word(path),
+    }
+}
+
+fn front(bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, started: Instant) -> Result<Front<MioNet>, StartError> {
+    let mut sockets = heapless::Vec::new();
+    let mut listeners = heapless::Vec::new();
+    for (bound, kind) in bound {
+        if sockets.push(bound.socket).is_err() || listeners.push(kind).is_err() {
+            return Err(StartError::usage("more than 8 addresses", "flagstone -h"));
+        }
+    }
+    let net = MioNet::new(sockets, started).map_err(|error| internal(&format!("the event loop cannot be set up: {error}")))?;
+    Ok(Front::new(net, setup(listeners, state), regions))
+}
+
+pub(super) fn setup(listeners: heapless::Vec<Listening, { crate::front::mio_net::MAX_LISTENERS }>, state: &State) -> Setup {
+    Setup { listeners, config: Config::DEFAULT, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()), local_ops: true }
+}
+
+/// env_logger into the ring, at RUST_LOG's level or `info`. A line is `LEVEL message`; whoever collects stderr knows the time.
+fn install_log() {
+    let mut builder = env_logger::Builder::new();
+    builder
+        .filter_level(log::LevelFilter::Info)
+        .parse_default_env()
+        .target(env_logger::Target::Pipe(Box::new(log_ring::RingWriter)))
+        .write_style(env_logger::WriteStyle::Never)
+        .format(|out, record| writeln!(out, "{:5} {}", record.level(), record.args()));
+    // A logger that somebody installed before stays; tests do that.
+    let _ = builder.try_init();
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or(("?", 0), |place| (place.file(), place.line()));
+        let text = panic.payload_as_str().unwrap_or("a payload that is no text");
+        log::error!("panic at {}:{}: {text}", place.0, place.1);
+    }));
+    // The first line of a thread makes its buffer: now, and as long as lines get.
+    log::debug!("{:1024}", "log");
+}
+
+fn print_block(database: &Database, listed: &[(Address, Listening)], state: &State, back: &Back<'_>, is_demo: bool) {
+    let catalog = back.catalog();
+    let tables: Vec<String> = catalog.tables().iter().map(|table| catalog.table_name(table).to_string()).collect();
+    let listen: Vec<Address> =
+        listed.iter().filter(|(_, kind)| *kind == Listening::Public).map(|(address, _)| address.clone()).collect();
+    let ops = listed.iter().find(|(_, kind)| *kind == Listening::Ops).map(|(address, _)| address);
+    let mut notes = database.facts.notes.clone();
+    notes.extend(state.note.clone());
+    let version = crate::cli::version();
+    let block = Block {
+        version: &version,
+        database: &database.path,
+        size: database.facts.size,
+        journal_mode: match (database.immutable, database.facts.journal_mode) {
+            (true, _) => "immutable",
+            (false, JournalMode::Wal) => "WAL",
+            (false, JournalMode::Rollback) => "rollback journal",
+        },
+        listen: &listen,
+        ops,
+        hostname: &block::hostname(),
+        tables: &tables,
+        memory_total: (PROCESS_BYTES + KERNEL_BYTES) as u64,
+        notes: &notes,
+        demo: is_demo,
+    };
+    // Without a reader of stdout the server serves all the same.
+    let _ = std::io::stdout().write_all(block.render().as_bytes());
+    let _ = std::io::stdout().flush();
+}
+
+/// What the loop asks for between requests.
+struct Around {
+    heap: &'static ProcessHeap,
+    watched: Watched,
+    sealed: Option<u64>,
+}
+
+impl Around {
+    /// The last step of the start: everything that is made at first use is used once, every page is touched, and from here on the heap may
+    /// not grow.
+    fn seal(&mut self, front: &mut Front<MioNet>, conn: &rusqlite::Connection) -> Result<(), StartError> {
+        touch_stack();
+        // libc reads the time zone and allocates for it at the first local time.
+        conn.query_row("SELECT datetime('now', 'localtime'), strftime('%Y', 'now', 'localtime')", [], |_| Ok(()))
+            .map_err(|error| internal(&format!("SQLite does not work: {error}")))?;
+        self.heap.prefault();
+        front.readings.process.started_at = front.unix_time();
+        let limit = rustix::process::getrlimit(Resource::Nofile).current;
+        front.readings.process.descriptor_limit = limit.unwrap_or(u64::MAX);
+        self.read(front);
+        front.readings.process.ready_rss_anon_bytes = front.readings.process.rss_anon_bytes;
+        let data = process::data_bytes().map_err(|error| internal(&format!("/proc cannot be read: {error}")))?;
+        let maximum = rustix::process::getrlimit(Resource::Data).maximum;
+        rustix::process::setrlimit(Resource::Data, Rlimit { current: Some(data), maximum })
+            .map_err(|error| internal(&format!("RLIMIT_DATA cannot be lowered: {error}")))?;
+        self.sealed = Some(data);
+        self.heap.seal();
+        Ok(())
+    }
+}
+
+impl Surroundings for Around {
+    fn read<N: Net>(&mut self, front: &mut Front<N>) {
+        if let Err(error) = process::read(&mut front.readings.process) {
+            log::warn!("/proc cannot be read: {error}");
+        }
+        front.readings.heap = self.heap.readings();
+        front.heap_in_reserve = self.heap.in_reserve();
+        (front.readings.database.file_bytes, front.readings.database.wal_bytes) = self.watched.sizes();
+    }
+
+    fn database_replaced(&mut self) -> bool {
+        self.watched.replaced()
+    }
+
+    fn flush_log(&mut self) {
+        log_ring::flush(std::io::stderr());
+    }
+}
+
+/// The file under the database's name: stat alone, because opening and closing it would drop SQLite's locks.
+struct Watched {
+    path: PathBuf,
+    wal: PathBuf,
+    inode: Option<(u64, u64)>,
+}
+
+impl Watched {
+    const fn none() -> Watched {
+        Watched { path: PathBuf::new(), wal: PathBuf::new(), inode: None }
+    }
+
+    fn of(path: &Path) -> Watched {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        Watched { path: path.to_owned(), wal: wal.into(), inode: inode(path) }
+    }
+
+    /// A missing file is a rename in progress: the old database is served until there is a new one.
+    fn replaced(&self) -> bool {
+        inode(&self.path).is_some_and(|now| Some(now) != self.inode)
+    }
+
+    fn sizes(&self) -> (u64, u64) {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        (size(&self.path), size(&self.wal))
+    }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[inline(never)]
+fn touch_stack() {
+    let mut stack = [0_u8; STACK_BYTES];
+    prefault(&mut stack);
+}
+
+pub(super) fn internal(what: &str) -> StartError {
+    StartError::new(Exit::Internal, what, &["flagstone --version".to_string()])
+}
+
+fn no_heap(error: HeapError) -> StartError {
+    match error {
+        HeapError::Option(option) => internal(&format!(
+            "SQLite refused its fixed memory ({option}): this binary was built without the flags in .cargo/config.toml"
+        )),
+        HeapError::PagesTooLarge { page, least_kib } => StartError::new(
+            Exit::Database,
+            format!("the database has pages of {page} bytes, of which this build's page cache holds too few"),
+            &[format!("FLAGSTONE_SQLITE_PAGES_KIB={least_kib} cargo build --release")],
+        ),
+    }
+}
+
+pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StartError {
+    let path_word = shell_word(path);
+    StartError::new(
+        Exit::Database,
+        format!("{}: SQLite cannot open it: {error}", path.display()),
+        &[format!("ls -l {path_word}*"), format!("sqlite3 {path_word} 'PRAGMA integrity_check'")],
+    )
+}
+
+pub(super) fn cannot_read(path: &Path, error: &DescribeError) -> StartError {
+    match error {
+        DescribeError::Sqlite(error) => cannot_open(path, error),
+        DescribeError::Full(full) => StartError::new(
+            Exit::Database,
+            format!("{}: has more than {} {}, which is what this build's catalog holds", path.display(), full.limit, full.what),
+            &["FLAGSTONE_PRESET=pi-4 cargo build --release".to_string()],
+        ),
+    }
+}
