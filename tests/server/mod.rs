@@ -1,0 +1,256 @@
+//! A server of a test's own: the real binary on a free port, with a folder that goes with it, stopped by its pid.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything that must happen may take on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    /// The block printed at the start.
+    pub block: String,
+    pub folder: tempfile::TempDir,
+}
+
+/// How a test starts its server.
+pub struct Start {
+    folder: tempfile::TempDir,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    stderr: Stdio,
+}
+
+impl Start {
+    /// A server without arguments but a free port.
+    pub fn new() -> Start {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let arguments = vec!["-l".to_string(), "127.0.0.1:0".to_string()];
+        Start { folder, arguments, environment: Vec::new(), stderr: Stdio::inherit() }
+    }
+
+    /// A database made by `sql` in the server's folder.
+    pub fn sql(self, sql: &str) -> Start {
+        let path = self.folder.path().join("data.db");
+        rusqlite::Connection::open(&path).expect("a database").execute_batch(sql).expect("the test's SQL");
+        self.database(&path)
+    }
+
+    pub fn database(mut self, path: &Path) -> Start {
+        self.arguments.push(path.to_str().expect("UTF-8").to_string());
+        self
+    }
+
+    pub fn arguments(mut self, arguments: &[&str]) -> Start {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    pub fn environment(mut self, name: &str, value: &str) -> Start {
+        self.environment.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    pub fn stderr(mut self, stderr: Stdio) -> Start {
+        self.stderr = stderr;
+        self
+    }
+
+    /// Starts it and waits for its address.
+    pub fn run(self) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_flagstone"))
+            .args(&self.arguments)
+            .env("HOME", self.folder.path())
+            .envs(self.environment)
+            .stdout(Stdio::piped())
+            .stderr(self.stderr)
+            .spawn()
+            .expect("the server starts");
+        let mut out = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        let mut block = String::new();
+        let mut address = None;
+        // The block is printed at once, before the first request; with `serving` its address stands in it.
+        while address.is_none() {
+            let mut line = String::new();
+            if out.read_line(&mut line).expect("stdout") == 0 {
+                panic!("the server did not start: {:?}\n{block}", child.wait());
+            }
+            address = line.split("http://").nth(1).and_then(|rest| rest.trim_end().trim_end_matches('/').parse().ok());
+            block.push_str(&line);
+        }
+        let mut server = Server { child, address: address.expect("the loop's end"), block, folder: self.folder };
+        server.wait_for_ready();
+        let mut rest = vec![0; 64 * 1024];
+        let descriptor = out.get_ref();
+        // What else stands in the pipe, without waiting for more.
+        rustix::io::ioctl_fionbio(descriptor, true).expect("a pipe");
+        while let Ok(count) = out.read(&mut rest) {
+            if count == 0 {
+                break;
+            }
+            server.block.push_str(&String::from_utf8_lossy(&rest[..count]));
+        }
+        server
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    /// Name in lower case and value, in order.
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).expect("UTF-8")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The target of `Link: <...>; rel="next"`.
+    pub fn next(&self) -> Option<&str> {
+        self.field("link")?.strip_prefix('<')?.split_once(">; rel=\"next\"").map(|(target, _)| target)
+    }
+}
+
+impl Server {
+    /// A server over a database made by `sql`.
+    pub fn with(sql: &str) -> Server {
+        Start::new().sql(sql).run()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("data.db")
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        connect(self.address)
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
+        self.request("GET", target, &[])
+    }
+
+    pub fn request(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+        let mut text = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        for (name, value) in fields {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        let mut stream = self.connect();
+        stream.write_all(text.as_bytes()).expect("the request is taken");
+        read_answer(&mut stream, method == "HEAD").expect("an answer")
+    }
+
+    /// `/-/status`, whole.
+    pub fn status(&self) -> Value {
+        let answer = self.get("/-/status");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Waits until the status satisfies `condition`, and returns it.
+    pub fn wait_for_status(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        wait_for(what, || {
+            last = self.status();
+            condition(&last)
+        });
+        last
+    }
+
+    fn wait_for_ready(&self) {
+        wait_for("the server is ready", || TcpStream::connect(self.address).is_ok() && self.get("/-/ready").status == 200);
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).expect("a pid");
+        rustix::process::kill_process(pid, signal).expect("our child");
+    }
+
+    /// SIGTERM, and the exit status.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return status;
+            }
+            assert!(Instant::now() < until, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection whose reads and writes end with the deadline.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server accepts");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    stream.set_write_timeout(Some(DEADLINE)).expect("a socket");
+    stream
+}
+
+/// Waits for a condition, asking every few milliseconds.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < until, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Reads one answer byte by byte up to its end, so that what follows stays in the stream.
+pub fn read_answer(stream: &mut impl Read, head_only: bool) -> std::io::Result<Answer> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let mut lines = head.trim_end().split("\r\n");
+    let status: u16 =
+        lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).expect("a status line");
+    let fields: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_string()))
+        .collect();
+    let length =
+        fields.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse().expect("a length"));
+    let mut body = vec![0; if head_only || matches!(status, 100 | 204 | 304) { 0 } else { length }];
+    stream.read_exact(&mut body)?;
+    Ok(Answer { status, fields, body })
+}
