@@ -119,6 +119,8 @@ settings! {
     RECEIVE_BUFFER_KIB = "FLAGSTONE_RECEIVE_BUFFER_KIB" [4, 16, 32] "KiB";
     /// Connections that the kernel has completed and we have not accepted yet.
     BACKLOG = "FLAGSTONE_BACKLOG" [32, 128, 512] "connections";
+    /// The longest temporary file of a large sort; beyond it the query is a 507.
+    TEMP_FILE_MIB = "FLAGSTONE_TEMP_FILE_MIB" [32, 128, 512] "MiB";
     /// How long a query on a table may run.
     TABLE_QUERY_MS = "FLAGSTONE_TABLE_QUERY_MS" [1000, 1000, 1000] "ms";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
@@ -185,6 +187,9 @@ const _: () = assert!(
     SQLITE_HEAP_BYTES >= 4 * SQLITE_LENGTH_BYTES,
     "FLAGSTONE_SQLITE_HEAP_KIB must be at least 4 times FLAGSTONE_SQLITE_LENGTH_KIB"
 );
+
+/// The longest temporary file in bytes.
+pub const TEMP_FILE_BYTES: usize = TEMP_FILE_MIB * MIB;
 
 /// Rust's heap in bytes.
 pub const HEAP_BYTES: usize = HEAP_KIB * KIB;

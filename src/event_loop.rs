@@ -101,8 +101,8 @@ fn turn<N: Net>(front: &mut Front<N>, wait: Wait) {
     }
 }
 
-fn nested_turn<N: Net>(front: &mut Front<N>) -> Go {
-    catch_unwind(AssertUnwindSafe(|| front.nested_turn())).unwrap_or_else(|_| {
+fn nested_turn<N: Net>(front: &mut Front<N>, wait: Micros) -> Go {
+    catch_unwind(AssertUnwindSafe(|| front.nested_turn(wait))).unwrap_or_else(|_| {
         front.close_served_after_panic();
         Go::On
     })
@@ -110,7 +110,7 @@ fn nested_turn<N: Net>(front: &mut Front<N>) -> Go {
 
 /// Runs one job and hands its outcome to the front; a panic in either ends one connection at most.
 pub fn run_job<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, job: Job) {
-    let ran = catch_unwind(AssertUnwindSafe(|| back.run(&job, reply, &mut || nested_turn(front))));
+    let ran = catch_unwind(AssertUnwindSafe(|| back.run(&job, reply, &mut |wait| nested_turn(front, wait))));
     front.metrics.gap(GapCause::Opcode, back.take_longest_gap());
     match ran {
         Ok(outcome) => {

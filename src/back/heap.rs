@@ -86,6 +86,7 @@ impl Arenas {
         check("SQLITE_CONFIG_SMALL_MALLOC", unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_SMALL_MALLOC, 1 as c_int) })?;
         // SAFETY: configuration is complete.
         check("initialize", unsafe { ffi::sqlite3_initialize() })?;
+        super::vfs::install().map_err(|_| HeapError::Option("the VFS"))?;
         // SAFETY: takes a number; the limit then holds for every allocation.
         unsafe { ffi::sqlite3_hard_heap_limit64(SQLITE_HEAP_LIMIT_BYTES as i64) };
         Ok(slots)

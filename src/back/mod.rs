@@ -12,6 +12,7 @@ mod rows;
 mod run;
 mod trail;
 pub mod turns;
+pub mod vfs;
 
 pub use describe::DescribeError;
 pub use run::{Back, Workspace};

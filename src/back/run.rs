@@ -10,7 +10,7 @@ use super::error::{self, Failed};
 use super::held::Held;
 use super::rows::RowShape;
 use super::trail::Trail;
-use super::turns::{Turns, with_turns};
+use super::turns::{Turn, Turns, with_turns};
 use crate::api::catalog::Catalog;
 use crate::api::problem::Problem;
 use crate::api::route::Route;
@@ -19,7 +19,7 @@ use crate::api::value::Bind;
 use crate::api::{COUNT_MAX, index_page};
 use crate::budget::{ANSWER_KIB, QUERY_BYTES};
 use crate::http::accept::{self, Media};
-use crate::job::{Go, Job, Micros, Outcome, Reply};
+use crate::job::{Job, Micros, Outcome, Reply};
 use crate::memory::StaticCell;
 use crate::memory::sink::Sink;
 use crate::ops::readings::Database;
@@ -119,7 +119,7 @@ impl<'c> Back<'c> {
 
     /// Runs a job to its outcome; the rows are then in `reply`. `turn` is called while it runs; when it says stop, or the job's deadline
     /// passes, the statement is interrupted.
-    pub fn run(&mut self, job: &Job, reply: &mut Reply, turn: &mut dyn FnMut() -> Go) -> Outcome {
+    pub fn run(&mut self, job: &Job, reply: &mut Reply, turn: Turn<'_>) -> Outcome {
         let (conn, started) = (self.conn, self.started);
         let (outcome, gap) = with_turns(conn, started, job.deadline, turn, |turns| self.run_with_retries(job, reply, turns));
         self.longest_gap = self.longest_gap.max(gap);
@@ -134,6 +134,8 @@ impl<'c> Back<'c> {
     /// What the back knows of its memory and its database.
     pub fn read(&self, readings: &mut Database) {
         super::heap::read(readings);
+        readings.temporary_bytes = super::vfs::temporary_bytes();
+        readings.slept_micros = super::vfs::slept_micros();
         readings.statements = self.held.len() as u64;
         readings.tables = self.work.catalog.tables().len() as u64;
     }
@@ -274,6 +276,8 @@ impl<'c> Back<'c> {
         let transaction = counted.then(|| self.conn.unchecked_transaction()).transpose().map_err(|error| ended(&error, turns))?;
         let page = self.put_page(media, reply, turns)?;
         if counted {
+            // A turn that stops the work stops the count's first step.
+            turns.look();
             let total = self.count(turns)?;
             put_content_range(reply, self.work.query.position, page.given, total);
         }

@@ -30,7 +30,31 @@ pub enum Stopped {
     Panicked,
 }
 
-type Turn<'t> = &'t mut dyn FnMut() -> Go;
+/// A turn of the front, which may wait as long as it is told to; the answer says whether the work goes on.
+pub type Turn<'t> = &'t mut dyn FnMut(Micros) -> Go;
+
+thread_local! {
+    /// The turns of the job that runs on this thread: what SQLite's sleeps find, which get no pointer of ours.
+    static CURRENT: Cell<*const Turns<'static>> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Gives the front the time for which SQLite wants to sleep; false when no job runs. Ends early when the job is to stop.
+pub fn pause(micros: Micros) -> bool {
+    let current = CURRENT.get();
+    if current.is_null() {
+        return false;
+    }
+    // SAFETY: `with_turns` sets the pointer to a frame that outlives its guard, which sets it back; it is reached by shared references.
+    let turns = unsafe { &*current };
+    let end = turns.now() + micros;
+    while turns.now() < end && turns.stopped.get().is_none() {
+        turns.take_turn(end - turns.now().min(end));
+        if turns.now() >= turns.deadline {
+            turns.stop(Stopped::Deadline);
+        }
+    }
+    true
+}
 
 /// What the handler finds behind its pointer.
 pub struct Turns<'t> {
@@ -56,10 +80,8 @@ impl<'t> Turns<'t> {
             return true;
         }
         let now = self.now();
-        let gap = now.saturating_sub(self.last_end.get());
-        self.longest_gap.set(self.longest_gap.get().max(gap));
-        if gap >= GAP {
-            self.take_turn();
+        if self.note_gap(now) >= GAP {
+            self.take_turn(0);
         }
         if now >= self.deadline {
             self.stop(Stopped::Deadline);
@@ -72,10 +94,16 @@ impl<'t> Turns<'t> {
         self.stopped.get()
     }
 
-    fn take_turn(&self) {
+    fn note_gap(&self, now: Micros) -> Micros {
+        let gap = now.saturating_sub(self.last_end.get());
+        self.longest_gap.set(self.longest_gap.get().max(gap));
+        gap
+    }
+
+    fn take_turn(&self, wait: Micros) {
         // A turn that leads back here (it cannot: a nested turn starts no job) finds no closure and goes on.
         let Some(turn) = self.turn.take() else { return };
-        match catch_unwind(AssertUnwindSafe(&mut *turn)) {
+        match catch_unwind(AssertUnwindSafe(|| turn(wait))) {
             Ok(Go::On) => {}
             Ok(Go::Stop) => self.stop(Stopped::Abandoned),
             Err(payload) => {
@@ -94,11 +122,12 @@ impl<'t> Turns<'t> {
     }
 }
 
-/// Takes the handler off the connection however the body ends.
+/// Takes the handler off the connection, and the frame out of reach, however the body ends.
 struct Registered<'c>(&'c Connection);
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
+        CURRENT.set(std::ptr::null());
         // SAFETY: the connection is alive for as long as it is borrowed here; a null handler is always allowed.
         unsafe { ffi::sqlite3_progress_handler(self.0.handle(), 0, None, std::ptr::null_mut()) };
     }
@@ -131,8 +160,10 @@ pub fn with_turns<R>(
     let frame: *const Turns<'_> = &turns;
     // SAFETY: `frame` stays valid until `guard` takes the handler off, which happens before `turns` is dropped, on unwinding too.
     unsafe { ffi::sqlite3_progress_handler(conn.handle(), STEPS, Some(progress), frame.cast_mut().cast()) };
+    CURRENT.set(frame.cast());
     let result = body(&turns);
     drop(guard);
+    turns.note_gap(turns.now());
     if let Some(payload) = turns.panic.take() {
         std::panic::resume_unwind(payload);
     }
@@ -158,7 +189,7 @@ mod tests {
     fn a_long_query_gives_turns_until_its_deadline() {
         let conn = Connection::open_in_memory().unwrap();
         let mut turns = 0;
-        let (result, stopped) = run(&conn, 30_000, &mut || {
+        let (result, stopped) = run(&conn, 30_000, &mut |_| {
             turns += 1;
             Go::On
         });
@@ -171,7 +202,7 @@ mod tests {
     #[test]
     fn a_turn_that_says_stop_ends_the_query() {
         let conn = Connection::open_in_memory().unwrap();
-        let (result, stopped) = run(&conn, Micros::MAX, &mut || Go::Stop);
+        let (result, stopped) = run(&conn, Micros::MAX, &mut |_| Go::Stop);
         assert!(interrupted(&result));
         assert_eq!(stopped, Some(Stopped::Abandoned));
     }
@@ -179,7 +210,7 @@ mod tests {
     #[test]
     fn a_panic_in_a_turn_passes_around_sqlite() {
         let conn = Connection::open_in_memory().unwrap();
-        let caught = catch_unwind(AssertUnwindSafe(|| run(&conn, Micros::MAX, &mut || panic!("in a turn"))));
+        let caught = catch_unwind(AssertUnwindSafe(|| run(&conn, Micros::MAX, &mut |_| panic!("in a turn"))));
         assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"in a turn"));
         assert_eq!(conn.query_row("SELECT 1", [], |row| row.get(0)), Ok(1), "the handler is off and the connection usable");
     }

@@ -49,6 +49,8 @@ const TABLE_QUERY: Micros = crate::budget::TABLE_QUERY_MS as Micros * MS;
 pub enum Wait {
     /// Until something happens or a deadline is due.
     UntilEvent,
+    /// As long as that in microseconds: from inside a job that sleeps.
+    AtMost(Micros),
     /// Not at all: from inside a job, or while jobs wait.
     No,
 }
@@ -221,10 +223,11 @@ impl<N: Net> Front<N> {
         self.last_turn_end = self.now;
     }
 
-    /// A turn from inside the running job; the answer says whether anybody still waits for it.
-    pub fn nested_turn(&mut self) -> Go {
+    /// A turn from inside the running job, which waits at most `wait` microseconds for events; the answer says whether anybody still waits
+    /// for the job.
+    pub fn nested_turn(&mut self, wait: Micros) -> Go {
         self.metrics.nested_turns += 1;
-        self.turn(Wait::No);
+        self.turn(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
         match self.running {
             Some(id) if self.slots.get(id).is_none() => Go::Stop,
             _ => Go::On,
@@ -338,11 +341,15 @@ impl<N: Net> Front<N> {
             return Some(0);
         }
         let listeners = self.listeners.iter().filter_map(listener::Listener::paused_until).min();
-        let due =
-            [Some(self.next_timer).filter(|&timer| timer != NEVER), self.queue.next_at(), listeners].into_iter().flatten().min();
+        // Inside a job nothing queued can start, however long it has waited; else never longer than a second, because readings and the
+        // database's file are looked at that often.
+        let (longest, queued) = match wait {
+            Wait::AtMost(longest) => (longest, None),
+            _ => (1000 * MS, self.queue.next_at()),
+        };
+        let due = [Some(self.next_timer).filter(|&timer| timer != NEVER), queued, listeners].into_iter().flatten().min();
         let now = self.net.now();
-        // Never longer than a second: readings and the database's file are looked at that often.
-        Some(due.map_or(1000 * MS, |due| due.saturating_sub(now)).min(1000 * MS))
+        Some(due.map_or(longest, |due| due.saturating_sub(now)).min(longest))
     }
 
     fn note_events(&mut self) {

@@ -212,6 +212,10 @@ fn back_metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     single(out, "flagstone_database_ready", "gauge", "Whether the database is open.", u64::from(database.ready))?;
     single(out, "flagstone_database_bytes", "gauge", "Size of the database file.", database.file_bytes)?;
     single(out, "flagstone_wal_bytes", "gauge", "Size of its write-ahead log.", database.wal_bytes)?;
+    let temporary = "flagstone_temporary_written_bytes_total";
+    single(out, temporary, "counter", "Bytes written to temporary files of large sorts.", database.temporary_bytes)?;
+    head(out, "flagstone_sqlite_sleep_seconds_total", "counter", "Time that SQLite waited for others and the front had.")?;
+    writeln!(out, "flagstone_sqlite_sleep_seconds_total {}", Seconds(database.slept_micros))?;
     single(out, "flagstone_statements", "gauge", "Prepared statements held.", database.statements)
 }
 

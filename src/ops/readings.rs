@@ -21,6 +21,10 @@ pub struct Database {
     pub pages_total: u64,
     /// Bytes of pages that did not fit the slots and went to the heap, at most at once.
     pub pages_overflow_peak_bytes: u64,
+    /// Bytes written to temporary files of large sorts since the start.
+    pub temporary_bytes: u64,
+    /// Time in microseconds that SQLite wanted to sleep for other processes, and the front had instead.
+    pub slept_micros: u64,
     /// Prepared statements held.
     pub statements: u64,
     /// Tables and views in the catalog.

@@ -1,7 +1,7 @@
 //! Who a connection belongs to, and how many connections each client has.
 
+use core::net::{IpAddr, SocketAddr};
 use heapless::index_map::FnvIndexMap;
-use std::net::{IpAddr, SocketAddr};
 
 /// The client that a connection counts for: an IPv4 address, an IPv6 /64, or nobody for the peers that are exempt from the cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
