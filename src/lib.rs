@@ -1,4 +1,29 @@
 //! Flagstone: an HTTP server for SQLite databases whose whole memory is fixed when it is built.
+//!
+//! The folders, in the order in which a request meets them:
+//!
+//! ```text
+//! start        options, database, listeners, memory, seal           once
+//!   event_loop      the loop: where front and back meet
+//!     front           sockets, slots, reading, answering, writing, deadlines, operators' pages
+//!       http            bytes <-> requests and responses            pure
+//!       api             a request's meaning: routes, filters -> SQL, problems
+//!       policy          who waits, who is let in                    pure
+//!     job               what front and back hand each other
+//!     back            the one SQLite connection: plan, run, encode rows
+//! ops          counters, readings, pages for operators
+//! config       times and thresholds
+//! memory       static arenas: heap, blocks, regions
+//! budget       every size, its reason, the sum
+//! ```
+//!
+//! ```text
+//!  client ──> front.turn ──> next_job ──> back.run ──> finish ──> client
+//!                 ^                          │
+//!                 └── turns while SQLite works (progress handler, sleeps)
+//! ```
+//!
+//! A folder imports only from what stands below it in `tests/tidy.rs`; front and back never see each other.
 #![deny(unsafe_code)]
 // Problems and outcomes are returned by value: boxing them would allocate while a request is served.
 #![allow(clippy::result_large_err, clippy::large_enum_variant)]
