@@ -128,6 +128,15 @@ impl Sink for Page {
     }
 }
 
+/// The job that the back works on.
+#[derive(Clone, Copy)]
+struct Running {
+    id: SlotId,
+    /// Whose share of the back's time it uses.
+    account: u64,
+    started: Micros,
+}
+
 /// The front half of the server.
 pub struct Front<N: Net> {
     net: N,
@@ -143,7 +152,7 @@ pub struct Front<N: Net> {
     ready: Deque<u16, CONNECTIONS>,
     dirty: Deque<u16, CONNECTIONS>,
     listeners: heapless::Vec<listener::Listener, { mio_net::MAX_LISTENERS }>,
-    running: Option<SlotId>,
+    running: Option<Running>,
     serving: Option<u16>,
     now: Micros,
     last_turn_end: Micros,
@@ -229,7 +238,7 @@ impl<N: Net> Front<N> {
         self.metrics.nested_turns += 1;
         self.turn(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
         match self.running {
-            Some(id) if self.slots.get(id).is_none() => Go::Stop,
+            Some(running) if self.slots.get(running.id).is_none() => Go::Stop,
             _ => Go::On,
         }
     }
@@ -250,15 +259,14 @@ impl<N: Net> Front<N> {
         let exchange = slot.exchange.take().expect("a queued slot has its request");
         self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
         self.metrics.jobs += 1;
-        self.running = Some(id);
+        self.running = Some(Running { id, account: entry.client, started: self.now });
         Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
     }
 
     /// Takes a job back: answers its client, or puts it into the queue again when the database was locked.
     pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
-        let started = self.now;
         self.now = self.net.now();
-        self.running = None;
+        self.book_job();
         let Job { slot: id, exchange, arrived, .. } = job;
         let Some(slot) = self.slots.get(id) else {
             self.metrics.abandoned_jobs += 1;
@@ -268,10 +276,6 @@ impl<N: Net> Front<N> {
             return;
         };
         slot.exchange = Some(exchange);
-        let account = slot.client.account(id.index);
-        let spent = self.now.saturating_sub(started.max(slot.since));
-        self.metrics.job_micros += spent;
-        self.queue.charge(account, spent);
         self.serving = Some(id.index);
         if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.busy_ms * MS {
             self.metrics.busy_retries += 1;
@@ -318,11 +322,11 @@ impl<N: Net> Front<N> {
         }
     }
 
-    /// A job panicked: its request buffer is gone with it, its client gets the last word.
-    pub fn job_panicked(&mut self, id: SlotId, exchange: Box<Exchange>) {
+    /// A job panicked: its client gets a 500, and everything else goes on.
+    pub fn job_panicked(&mut self, id: SlotId, mut exchange: Box<Exchange>) {
         self.metrics.panics += 1;
-        self.running = None;
-        let mut exchange = exchange;
+        self.now = self.net.now();
+        self.book_job();
         match self.slots.get(id) {
             Some(slot) => {
                 slot.exchange = Some(exchange);
@@ -333,6 +337,15 @@ impl<N: Net> Front<N> {
                 exchange.clear();
                 self.spare_exchange = Some(exchange);
             }
+        }
+    }
+
+    /// The end of the running job: its time is booked to the client that used it, also when that has gone.
+    fn book_job(&mut self) {
+        if let Some(running) = self.running.take() {
+            let spent = self.now.saturating_sub(running.started);
+            self.metrics.job_micros += spent;
+            self.queue.charge(running.account, spent);
         }
     }
 

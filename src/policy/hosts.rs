@@ -30,7 +30,9 @@ impl Hosts {
             Some(at) if host.is_char_boundary(at) && host[at..].eq_ignore_ascii_case(".local") => &host[..at],
             _ => host,
         };
-        !self.name.is_empty() && (host.eq_ignore_ascii_case(&self.name) || bare.eq_ignore_ascii_case(&self.name))
+        // A machine may be called by its full name or by the first label of it, which is also what mDNS adds .local to.
+        let label = self.name.split('.').next().unwrap_or_default();
+        !label.is_empty() && (host.eq_ignore_ascii_case(&self.name) || bare.eq_ignore_ascii_case(label))
     }
 }
 
@@ -51,6 +53,9 @@ mod tests {
         {
             assert!(!hosts.allow(host.as_bytes()), "{host}");
         }
+        let full = Hosts::new("pi.home.arpa");
+        assert!(["pi", "PI.local", "pi.home.arpa"].iter().all(|host| full.allow(host.as_bytes())));
+        assert!(!full.allow(b"pi.home") && !full.allow(b"pi.example"));
         assert!(!Hosts::new("").allow(b".local"), "a machine without a name has none");
         assert!(!hosts.allow(&[0xff, b'a']));
     }
