@@ -101,6 +101,12 @@ settings! {
     ANSWER_KIB = "FLAGSTONE_ANSWER_KIB" [128, 1024, 1024] "KiB";
     /// Answers that clients have not taken yet, all connections together, in blocks of 4 KiB.
     OUTPUT_KIB = "FLAGSTONE_OUTPUT_KIB" [512, 6144, 32_768] "KiB";
+    /// Answers kept for the next who ask the same, with their heads.
+    CACHE_MIB = "FLAGSTONE_CACHE_MIB" [1, 25, 100] "MiB";
+    /// How many answers are kept at most.
+    CACHE_ENTRIES = "FLAGSTONE_CACHE_ENTRIES" [64, 500, 2000] "entries";
+    /// The longest body that is kept.
+    CACHE_BODY_BYTES = "FLAGSTONE_CACHE_BODY_BYTES" [32_768, 102_400, 262_144] "bytes";
     /// SQLite's heap: memsys5 in a static arena.
     SQLITE_HEAP_KIB = "FLAGSTONE_SQLITE_HEAP_KIB" [2048, 8192, 16_384] "KiB";
     /// SQLite's page cache: slots of the database's own page size.
@@ -164,6 +170,22 @@ const _: () = assert!(
 );
 const _: () = assert!(OUTPUT_BLOCKS < 65_535, "block numbers are 16 bits");
 
+/// The cache's arena is of blocks of this size: an answer of 1 KB with its head fits one.
+pub const CACHE_BLOCK_BYTES: usize = 2 * KIB;
+/// Number of the cache's blocks.
+pub const CACHE_BLOCKS: usize = CACHE_MIB * MIB / CACHE_BLOCK_BYTES;
+const _: () = assert!(CACHE_BLOCKS < 65_535, "block numbers are 16 bits: FLAGSTONE_CACHE_MIB must be below 128");
+const _: () = assert!(CACHE_ENTRIES >= 1 && CACHE_ENTRIES < 30_000, "FLAGSTONE_CACHE_ENTRIES must be 1 to 29999");
+const _: () = assert!(
+    4 * (CACHE_BODY_BYTES + ANSWER_HEAD_BYTES) <= CACHE_MIB * MIB,
+    "FLAGSTONE_CACHE_MIB must hold four entries of the largest size"
+);
+const _: () = assert!(CACHE_BODY_BYTES <= ANSWER_BYTES, "FLAGSTONE_CACHE_BODY_BYTES must not exceed the longest answer");
+/// Places of the cache's index: a power of two, at most half full.
+pub const CACHE_TABLE: usize = (2 * CACHE_ENTRIES).next_power_of_two();
+/// What one entry costs beside its blocks: its place, its index slots, its share of the eviction lists, its shortcut from a raw target.
+pub const CACHE_ENTRY_STATE_BYTES: usize = 512;
+
 /// Answers that one connection may have ready and unsent: a pipelining client gets them in one writev.
 pub const PIPELINE: usize = 16;
 
@@ -223,8 +245,10 @@ const fn row(name: &'static str, bytes: usize, sum: &'static str) -> Row {
 pub const PROCESS: &[Row] = &[
     row("request buffers", EXCHANGES * REQUEST_BYTES, "(SLOTS + OPS_SLOTS + 1) x (HEAD_BYTES + BODY_BYTES + 2 KiB)"),
     row("reply buffer", ANSWER_BYTES, "ANSWER_KIB"),
-    row("answer heads and operators' pages", ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "8 KiB + 32 KiB"),
+    row("answer heads and operators' pages", 2 * ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "2 x 8 KiB + 32 KiB"),
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
+    row("cache blocks", CACHE_BLOCKS * (CACHE_BLOCK_BYTES + 2), "CACHE_MIB, with 2 bytes of index a block"),
+    row("cache entries", CACHE_ENTRIES * CACHE_ENTRY_STATE_BYTES, "CACHE_ENTRIES x 512 bytes"),
     row("SQLite heap", SQLITE_HEAP_BYTES, "SQLITE_HEAP_KIB"),
     row("SQLite page cache", SQLITE_PAGES_BYTES, "SQLITE_PAGES_KIB"),
     row("catalog of tables and columns", CATALOG_BYTES, "512 tables, 8,192 columns, 256 KiB of names"),

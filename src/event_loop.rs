@@ -60,6 +60,7 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
             back.read(&mut front.readings.database);
             front.readings.database.ready = true;
             around.read(front);
+            front.tick();
             if around.database_replaced() {
                 front.metrics.reopens += 1;
                 return End::DatabaseReplaced;

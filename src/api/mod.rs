@@ -10,6 +10,7 @@
 //! ```
 
 pub mod affinity;
+pub mod canonical;
 pub mod catalog;
 pub mod filter;
 #[cfg(test)]

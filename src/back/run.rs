@@ -11,6 +11,7 @@ use super::held::Held;
 use super::rows::RowShape;
 use super::trail::Trail;
 use super::turns::{Turn, Turns, with_turns};
+use crate::api::canonical::Canonical;
 use crate::api::catalog::Catalog;
 use crate::api::problem::Problem;
 use crate::api::route::Route;
@@ -35,10 +36,11 @@ pub struct Workspace {
     query: TableQuery,
     shape: RowShape,
     trail: Trail,
+    canonical: Canonical,
 }
 
 const _: () = assert!(
-    size_of::<TableQuery>() + size_of::<RowShape>() + size_of::<Trail>() <= QUERY_BYTES,
+    size_of::<TableQuery>() + size_of::<RowShape>() + size_of::<Trail>() + size_of::<Canonical>() <= QUERY_BYTES,
     "QUERY_BYTES holds the query workspace"
 );
 const _: () = assert!(size_of::<Catalog>() <= crate::budget::CATALOG_BYTES, "CATALOG_BYTES holds the catalog");
@@ -47,7 +49,13 @@ static WORKSPACE: StaticCell<Workspace> = StaticCell::new(Workspace::new());
 
 impl Workspace {
     const fn new() -> Workspace {
-        Workspace { catalog: Catalog::new(), query: TableQuery::new(), shape: RowShape::new(), trail: Trail::new() }
+        Workspace {
+            catalog: Catalog::new(),
+            query: TableQuery::new(),
+            shape: RowShape::new(),
+            trail: Trail::new(),
+            canonical: Canonical::new(),
+        }
     }
 
     /// The static one; `None` when it was taken before.
@@ -145,7 +153,7 @@ impl<'c> Back<'c> {
         for _ in 0..SCHEMA_RETRIES {
             reply.clear();
             match self.attempt(job, reply, turns) {
-                Ok(media) => return Outcome::Rows(media),
+                Ok(media) => return Outcome::Rows(crate::job::Made { media, stamp: None, volatile: false, cost: 0 }),
                 Err(Ended::With(outcome)) => match self.blames_schema(&outcome, turns) {
                     true => continue,
                     false => return outcome,
@@ -315,9 +323,10 @@ impl<'c> Back<'c> {
         }
     }
 
-    /// The link to the next page: the request's own target with another `after`.
-    fn put_next(&self, job: &Job, given: u64, reply: &mut Reply) -> Attempt<()> {
-        let work = &*self.work;
+    /// The link to the next page: the request's target in its one spelling, because everybody who asks the same gets the same answer, with
+    /// another `after`.
+    fn put_next(&mut self, job: &Job, given: u64, reply: &mut Reply) -> Attempt<()> {
+        let work = &mut *self.work;
         let (bytes, request) = (job.exchange.current(), job.exchange.request());
         let too_long = || {
             Problem::new(500, "page-link-too-long", "The link to the next page is too long")
@@ -325,16 +334,8 @@ impl<'c> Back<'c> {
                 .hint(format_args!("shorten the query, or order by shorter columns"))
         };
         let next = &mut reply.next;
-        put_link_text(request.path(bytes), next).map_err(|_| too_long())?;
-        let mut separator: &[u8] = b"?";
-        for pair in request.query(bytes).unwrap_or_default().split(|&byte| byte == b'&') {
-            if pair.is_empty() || pair.starts_with(b"after=") {
-                continue;
-            }
-            next.put(separator).and_then(|()| put_link_text(pair, next)).map_err(|_| too_long())?;
-            separator = b"&";
-        }
-        next.put(separator).and_then(|()| next.put(b"after=")).map_err(|_| too_long())?;
+        work.canonical.read(request.path(bytes), request.query(bytes).unwrap_or_default()).map_err(|_| too_long())?;
+        work.canonical.put_without_after(next).and_then(|()| next.put(b"after=")).map_err(|_| too_long())?;
         table_query::next_token(&work.catalog, &work.query, given, work.trail.values(), next).map_err(|error| match error {
             TokenError::Problem(problem) => problem,
             TokenError::Full => too_long(),
@@ -474,17 +475,4 @@ fn put_content_range(reply: &mut Reply, position: u64, given: u64, total: u64) {
         _ => write!(reply.content_range, "{position}-{}/{shown}{plus}", position.saturating_add(given - 1)),
     };
     debug_assert!(written.is_ok(), "three numbers fit");
-}
-
-/// A part of a target inside `<...>`: the reader lets only visible ASCII through, of which three would end the link.
-fn put_link_text(text: &[u8], sink: &mut impl Sink) -> Result<(), crate::memory::sink::Full> {
-    for part in text.chunk_by(|&a, &b| !matches!(a, b'<' | b'>' | b'"') && !matches!(b, b'<' | b'>' | b'"')) {
-        match part {
-            b"<" => sink.put(b"%3C")?,
-            b">" => sink.put(b"%3E")?,
-            b"\"" => sink.put(b"%22")?,
-            plain => sink.put(plain)?,
-        }
-    }
-    Ok(())
 }

@@ -19,6 +19,8 @@ pub struct Config {
     pub queue_ms: u64,
     /// How long a request waits for another process's lock, in ms.
     pub busy_ms: u64,
+    /// How long a cached answer lives at most, in ms; it also dies with the data that it was made from.
+    pub cache_ttl_ms: u64,
     /// How long a graceful stop waits for requests under way, in ms.
     pub drain_ms: u64,
     /// Connections of one client.
@@ -36,6 +38,7 @@ impl Config {
         linger_ms: 1_000,
         queue_ms: 5_000,
         busy_ms: 1_000,
+        cache_ttl_ms: 300_000,
         drain_ms: 10_000,
         slots_per_client: crate::budget::SLOTS_PER_CLIENT,
     };

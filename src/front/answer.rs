@@ -1,15 +1,16 @@
 //! Answering: what a complete request asks for, what needs no database, and the heads of all answers.
 
+use super::entity::XCache;
 use super::net::Net;
 use super::slots::{Listening, NEVER, State};
 use super::{Front, MS};
 use crate::api::problem::Problem;
 use crate::api::route::{Ops, Route};
 use crate::http::accept::Media;
-use crate::http::etag::{EntityTag, Tagger, if_none_match};
+use crate::http::etag::EntityTag;
 use crate::http::request::{Method, Reject};
 use crate::http::response::HeadWriter;
-use crate::job::{Outcome, Reply};
+use crate::job::Outcome;
 use crate::memory::Full;
 use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
 
@@ -20,28 +21,28 @@ const CSP: &str = "default-src 'self'; style-src 'unsafe-inline'; frame-ancestor
 
 /// The answer's fields that differ; the head writer knows the rest.
 #[derive(Clone, Copy, Default)]
-struct Fields<'f> {
-    content_type: Option<&'f str>,
-    tag: Option<&'f EntityTag>,
-    next: &'f [u8],
-    content_range: &'f str,
-    allow: bool,
-    retry_after: Option<u16>,
-    vary: bool,
-    html: bool,
-    store: bool,
+pub(super) struct Fields<'f> {
+    pub(super) content_type: Option<&'f str>,
+    pub(super) tag: Option<&'f EntityTag>,
+    pub(super) next: &'f [u8],
+    pub(super) content_range: &'f str,
+    pub(super) allow: bool,
+    pub(super) retry_after: Option<u16>,
+    pub(super) vary: bool,
+    pub(super) html: bool,
+    pub(super) store: bool,
+    pub(super) cache: Option<XCache>,
 }
 
 /// Where the body of an answer lies.
-enum Body<'b> {
-    Bytes(&'b [u8]),
+enum Body {
     /// In the front's own page.
     Page,
     Empty,
 }
 
 /// The value of Content-Type.
-const fn content_type(media: Media) -> &'static str {
+pub(super) const fn content_type(media: Media) -> &'static str {
     match media {
         Media::Json => "application/json",
         Media::Csv => "text/csv; charset=utf-8",
@@ -50,7 +51,7 @@ const fn content_type(media: Media) -> &'static str {
     }
 }
 
-const fn kind(route: &Route) -> RouteKind {
+pub(super) const fn kind(route: &Route) -> RouteKind {
     match route {
         Route::Index => RouteKind::Index,
         Route::Tables => RouteKind::Tables,
@@ -65,10 +66,7 @@ impl<N: Net> Front<N> {
     /// Answers a complete request, or queues it for the back.
     pub(super) fn answer_request(&mut self, index: u16) {
         match self.judge(index) {
-            Judged::Queue => {
-                let now = self.now;
-                self.enqueue(index, now, now);
-            }
+            Judged::Data => self.answer_data(index),
             Judged::Page(page) => self.answer_page(index, page),
             Judged::Options(kind) => {
                 let fields = Fields { allow: true, ..Fields::default() };
@@ -81,7 +79,7 @@ impl<N: Net> Front<N> {
     /// Decides, in the order in which a server may tell things: is it for us, is there such a place, may it be done there.
     fn judge(&self, index: u16) -> Judged {
         let slot = self.slots.peek(index);
-        let Some(exchange) = slot.exchange.as_ref() else { return Judged::Queue };
+        let Some(exchange) = slot.exchange.as_ref() else { return Judged::Data };
         let (bytes, request) = (exchange.current(), exchange.request());
         if request.host(bytes).is_some_and(|host| !self.setup.hosts.allow(host)) {
             return Judged::Problem(RouteKind::Other, misdirected());
@@ -103,9 +101,7 @@ impl<N: Net> Front<N> {
             Route::Ops(page) if self.may_see(index, page) => Judged::Page(page),
             Route::Ops(_) => Judged::Problem(kind, elsewhere()),
             _ if slot.listening == Listening::Ops => Judged::Problem(kind, ops_only()),
-            _ if self.draining_since.is_some() => Judged::Problem(kind, unavailable("stopping", "The server is stopping", 1)),
-            _ if self.heap_in_reserve => Judged::Problem(kind, unavailable("heap-reserve", "The server is out of memory", 10)),
-            _ => Judged::Queue,
+            _ => Judged::Data,
         }
     }
 
@@ -134,54 +130,33 @@ impl<N: Net> Front<N> {
         self.answer(index, RouteKind::Ops, status, fields, Body::Page);
     }
 
-    /// Answers what the back made of a job.
-    pub(super) fn answer_outcome(&mut self, index: u16, outcome: Outcome, reply: &Reply) {
-        let Some(exchange) = self.slots.peek(index).exchange.as_ref() else { return };
-        let kind = kind(&Route::of(exchange.request().path(exchange.current())));
+    /// Answers what the back made of a job, if it made no rows.
+    pub(super) fn answer_failure(&mut self, index: u16, outcome: &Outcome) {
+        let kind = self.kind(index);
         match outcome {
-            Outcome::Rows(media) => self.answer_rows(index, kind, media, reply),
             Outcome::Problem(problem) => {
                 match problem.slug {
                     "query-timeout" => self.metrics.query_timeouts += 1,
                     "sqlite-memory" => self.refuse(Refusal::SqliteMemory),
                     _ => {}
                 }
-                self.answer_problem(index, kind, &problem);
+                self.answer_problem(index, kind, problem);
             }
             Outcome::Busy => {
                 self.refuse(Refusal::Busy);
                 self.answer_problem(index, kind, &unavailable("database-busy", "The database is locked by another process", 1));
             }
-            // The client came back into its slot's place only by being still there: nothing was abandoned after all.
-            Outcome::Abandoned => self.answer_problem(index, kind, &unavailable("interrupted", "The query was interrupted", 1)),
+            // Stopped for want of a reader, and yet one is here: it asks again.
+            Outcome::Abandoned | Outcome::Rows(_) => {
+                self.answer_problem(index, kind, &unavailable("interrupted", "The query was interrupted", 1));
+            }
         }
     }
 
-    fn answer_rows(&mut self, index: u16, kind: RouteKind, media: Media, reply: &Reply) {
-        let mut tagger = Tagger::new(&self.setup.tag_key);
-        // The parts of the head that differ with the data belong to the representation too.
-        for part in
-            [content_type(media).as_bytes(), b"\0", &reply.next, b"\0", reply.content_range.as_bytes(), b"\0", reply.body()]
-        {
-            tagger.write(part);
-        }
-        let tag = tagger.finish();
-        let fields = Fields {
-            content_type: Some(content_type(media)),
-            tag: Some(&tag),
-            next: &reply.next,
-            content_range: &reply.content_range,
-            vary: true,
-            html: media == Media::Html,
-            store: true,
-            ..Fields::default()
-        };
-        let Some(exchange) = self.slots.peek(index).exchange.as_ref() else { return };
-        if if_none_match(&tag, exchange.request().fields(exchange.current(), "if-none-match")) {
-            self.answer(index, kind, 304, fields, Body::Empty);
-        } else {
-            self.answer(index, kind, 200, fields, Body::Bytes(reply.body()));
-        }
+    /// The answer to a client that has it already (RFC 9110 §15.4.5).
+    pub(super) fn answer_not_modified(&mut self, index: u16, kind: RouteKind, tag: &EntityTag, cache: XCache) {
+        let fields = Fields { tag: Some(tag), vary: true, store: true, cache: Some(cache), ..Fields::default() };
+        self.answer(index, kind, 304, fields, Body::Empty);
     }
 
     pub(super) fn answer_reject(&mut self, index: u16, reject: Reject) {
@@ -224,7 +199,7 @@ impl<N: Net> Front<N> {
         self.set_closing(index, reason);
     }
 
-    fn answer_problem(&mut self, index: u16, kind: RouteKind, problem: &Problem) {
+    pub(super) fn answer_problem(&mut self, index: u16, kind: RouteKind, problem: &Problem) {
         self.page.len = 0;
         let rendered = problem.put_json(&mut self.page);
         debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
@@ -239,9 +214,18 @@ impl<N: Net> Front<N> {
 
     /// Queues a whole answer, steps over its request and says how the connection goes on.
     fn answer(&mut self, index: u16, kind: RouteKind, status: u16, fields: Fields, body: Body) {
+        let Some(sending) = self.begin(index) else { return };
+        let status = match self.queue_answer(index, status, fields, &body, sending) {
+            Ok(()) => status,
+            Err(Full) => self.answer_output_full(index, sending),
+        };
+        self.done(index, kind, status, sending.keep);
+    }
+
+    /// Steps over the request that is answered now; how its answer is to be sent.
+    pub(super) fn begin(&mut self, index: u16) -> Option<Sending> {
         let draining = self.draining_since.is_some();
-        let slot = self.slots.at(index);
-        let Some(exchange) = slot.exchange.as_mut() else { return };
+        let exchange = self.slots.at(index).exchange.as_mut()?;
         let request = exchange.request();
         let keep = match (request.keep_alive && !draining, request.minor) {
             (true, 0) => Keep::Announce,
@@ -250,13 +234,18 @@ impl<N: Net> Front<N> {
         };
         let sending = Sending { body: request.method != Method::Head, keep };
         exchange.next_request();
-        let sent = match self.queue_answer(index, status, fields, &body, sending) {
-            Ok(()) => status,
-            Err(Full) => self.answer_output_full(index, sending),
-        };
-        self.metrics.answered(kind, sent);
+        Some(sending)
+    }
+
+    /// Counts an answer that was sent or queued, and says how the connection goes on.
+    pub(super) fn done(&mut self, index: u16, kind: RouteKind, status: u16, keep: Keep) {
+        self.metrics.answered(kind, status);
         self.metrics.durations.observe(self.net.now().saturating_sub(self.slots.peek(index).request_at));
+        if matches!(self.slots.peek(index).state, State::Closing(_)) {
+            return;
+        }
         if keep == Keep::Close {
+            let draining = self.draining_since.is_some();
             self.set_closing(index, if draining { CloseReason::Drained } else { CloseReason::ClientAsked });
         } else {
             let (now, idle) = (self.now, self.setup.config.idle_ms * MS);
@@ -266,7 +255,7 @@ impl<N: Net> Front<N> {
     }
 
     /// The blocks cannot hold the answer because clients are slow to take theirs: a short 503 instead, or the connection's end.
-    fn answer_output_full(&mut self, index: u16, sending: Sending) -> u16 {
+    pub(super) fn answer_output_full(&mut self, index: u16, sending: Sending) -> u16 {
         self.refuse(Refusal::OutputFull);
         let problem = unavailable("output-full", "Too many answers are waiting for slow clients", 1);
         self.page.len = 0;
@@ -289,24 +278,11 @@ impl<N: Net> Front<N> {
     fn queue_answer(&mut self, index: u16, status: u16, fields: Fields, body: &Body, sending: Sending) -> Result<(), Full> {
         let unix = self.net.unix_time();
         let bytes: &[u8] = match body {
-            Body::Bytes(bytes) => bytes,
             Body::Page => &self.page.bytes[..self.page.len],
             Body::Empty => b"",
         };
-        let mut head = HeadWriter::new(self.head, status).field("date", self.date.at(unix));
-        if let Some(kind) = fields.content_type.filter(|_| status != 304) {
-            head = head.field("content-type", kind.as_bytes());
-        }
-        // 204 and 304 have no body and say no length (RFC 9110 §8.6).
-        if !matches!(status, 204 | 304) {
-            head = head.field_number("content-length", bytes.len() as u64);
-        }
-        head = put_fields(head, fields);
-        head = match sending.keep {
-            Keep::Silent => head,
-            Keep::Announce => head.field("connection", b"keep-alive"),
-            Keep::Close => head.field("connection", b"close"),
-        };
+        let head = fields.put(HeadWriter::new(self.head, status).field("date", self.date.at(unix)), status, bytes.len());
+        let head = sending.connection(head);
         let length = head.finish().map_err(|_| Full)?;
         let bytes = if sending.body { bytes } else { b"" };
         let slot = self.slots.at(index);
@@ -320,35 +296,48 @@ impl<N: Net> Front<N> {
     }
 }
 
-fn put_fields<'h>(mut head: HeadWriter<'h>, fields: Fields) -> HeadWriter<'h> {
-    if let Some(tag) = fields.tag {
-        head = head.field("etag", tag.as_bytes());
+impl Fields<'_> {
+    /// Writes the fields of an answer with a body of `length` bytes; status, date and connection are not among them.
+    pub(super) fn put<'h>(self, mut head: HeadWriter<'h>, status: u16, length: usize) -> HeadWriter<'h> {
+        if let Some(kind) = self.content_type {
+            head = head.field("content-type", kind.as_bytes());
+        }
+        // 204 and 304 have no body and say no length (RFC 9110 §8.6).
+        if !matches!(status, 204 | 304) {
+            head = head.field_number("content-length", length as u64);
+        }
+        if let Some(tag) = self.tag {
+            head = head.field("etag", tag.as_bytes());
+        }
+        head = head.field("cache-control", if self.store { b"no-cache" } else { b"no-store" });
+        if self.vary {
+            head = head.field("vary", b"Accept, Origin, Authorization");
+        }
+        if !self.next.is_empty() {
+            head = head.field_parts("link", &[b"<", self.next, b">; rel=\"next\""]);
+        }
+        if !self.content_range.is_empty() {
+            head = head.field("content-range", self.content_range.as_bytes());
+        }
+        if self.allow {
+            head = head.field("allow", ALLOW.as_bytes());
+        }
+        if let Some(seconds) = self.retry_after {
+            head = head.field_number("retry-after", u64::from(seconds));
+        }
+        if self.html {
+            head = head.field("content-security-policy", CSP.as_bytes()).field("referrer-policy", b"no-referrer");
+        }
+        if let Some(cache) = self.cache {
+            head = head.field("x-cache", cache.value().as_bytes());
+        }
+        head.field("x-content-type-options", b"nosniff")
     }
-    head = head.field("cache-control", if fields.store { b"no-cache" } else { b"no-store" });
-    if fields.vary {
-        head = head.field("vary", b"Accept, Origin, Authorization");
-    }
-    if !fields.next.is_empty() {
-        head = head.field_parts("link", &[b"<", fields.next, b">; rel=\"next\""]);
-    }
-    if !fields.content_range.is_empty() {
-        head = head.field("content-range", fields.content_range.as_bytes());
-    }
-    if fields.allow {
-        head = head.field("allow", ALLOW.as_bytes());
-    }
-    if let Some(seconds) = fields.retry_after {
-        head = head.field_number("retry-after", u64::from(seconds));
-    }
-    if fields.html {
-        head = head.field("content-security-policy", CSP.as_bytes()).field("referrer-policy", b"no-referrer");
-    }
-    head.field("x-content-type-options", b"nosniff")
 }
 
 /// How the connection goes on, and what the head says of it (RFC 9112 §9.3).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     /// HTTP/1.1 keeps by itself.
     Silent,
     /// HTTP/1.0 asked for it and is told.
@@ -357,14 +346,25 @@ enum Keep {
 }
 
 #[derive(Clone, Copy)]
-struct Sending {
-    body: bool,
-    keep: Keep,
+pub(super) struct Sending {
+    pub(super) body: bool,
+    pub(super) keep: Keep,
+}
+
+impl Sending {
+    /// Adds the connection field, where there must be one.
+    pub(super) fn connection<'h>(self, head: HeadWriter<'h>) -> HeadWriter<'h> {
+        match self.keep {
+            Keep::Silent => head,
+            Keep::Announce => head.field("connection", b"keep-alive"),
+            Keep::Close => head.field("connection", b"close"),
+        }
+    }
 }
 
 /// What became of a request before the back saw it.
 enum Judged {
-    Queue,
+    Data,
     Page(Ops),
     Options(RouteKind),
     Problem(RouteKind, Problem),
@@ -394,7 +394,7 @@ fn ops_only() -> Problem {
         .hint(format_args!("ask the public address for data"))
 }
 
-fn unavailable(slug: &'static str, title: &'static str, retry_after: u16) -> Problem {
+pub(super) fn unavailable(slug: &'static str, title: &'static str, retry_after: u16) -> Problem {
     let mut problem = Problem::new(503, slug, title).hint(format_args!("try again in {retry_after} s"));
     problem.retry_after = Some(retry_after);
     problem

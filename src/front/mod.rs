@@ -4,6 +4,8 @@
 //! then it serves, refuses and queues, but starts no job. [`Front::next_job`] and [`Front::finish`] are the way to the back and home.
 
 mod answer;
+pub mod cache;
+mod entity;
 mod listener;
 pub mod mio_net;
 pub mod net;
@@ -15,13 +17,15 @@ mod write;
 
 use heapless::Deque;
 
+use crate::api::canonical::Canonical;
 use crate::budget::{
-    ANSWER_HEAD_BYTES, CONNECTIONS, EXCHANGES, OPS_ANSWER_BYTES, OUTPUT_BLOCK_BYTES, OUTPUT_BLOCKS, REQUEST_BYTES, SLOTS,
+    ANSWER_HEAD_BYTES, CACHE_BLOCK_BYTES, CACHE_BLOCKS, CONNECTIONS, EXCHANGES, OPS_ANSWER_BYTES, OUTPUT_BLOCK_BYTES,
+    OUTPUT_BLOCKS, REQUEST_BYTES, SLOTS,
 };
 use crate::config::Config;
 use crate::http::date::DateCache;
 use crate::http::etag::TagKey;
-use crate::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId};
+use crate::job::{Exchange, Freshness, Go, Job, Micros, Outcome, Reply, SlotId, Stamp};
 use crate::memory::sink::{Full, Sink};
 use crate::memory::{Blocks, StaticCell};
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
@@ -29,6 +33,7 @@ use crate::ops::readings::Readings;
 use crate::policy::clients::ClientCounts;
 use crate::policy::fair_queue::{FairQueue, Waiting};
 use crate::policy::hosts::Hosts;
+use cache::{Cache, CacheRegions};
 use net::{EVENTS, Net, Ready, Token};
 use slots::{Listening, NEVER, Slots, State};
 
@@ -71,6 +76,9 @@ pub struct Setup {
 
 static REQUESTS: StaticCell<[[u8; REQUEST_BYTES]; EXCHANGES]> = StaticCell::new([[0; REQUEST_BYTES]; EXCHANGES]);
 static HEAD: StaticCell<[u8; ANSWER_HEAD_BYTES]> = StaticCell::new([0; ANSWER_HEAD_BYTES]);
+static ENTITY_HEAD: StaticCell<[u8; ANSWER_HEAD_BYTES]> = StaticCell::new([0; ANSWER_HEAD_BYTES]);
+static CACHE: StaticCell<[[u8; CACHE_BLOCK_BYTES]; CACHE_BLOCKS]> = StaticCell::new([[0; CACHE_BLOCK_BYTES]; CACHE_BLOCKS]);
+static CACHE_INDEX: StaticCell<[u16; CACHE_BLOCKS]> = StaticCell::new([0; CACHE_BLOCKS]);
 static PAGE: StaticCell<[u8; OPS_ANSWER_BYTES]> = StaticCell::new([0; OPS_ANSWER_BYTES]);
 static OUTPUT: StaticCell<[[u8; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS]> = StaticCell::new([[0; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS]);
 static OUTPUT_INDEX: StaticCell<[u16; OUTPUT_BLOCKS]> = StaticCell::new([0; OUTPUT_BLOCKS]);
@@ -79,6 +87,8 @@ static OUTPUT_INDEX: StaticCell<[u16; OUTPUT_BLOCKS]> = StaticCell::new([0; OUTP
 pub struct Regions {
     requests: &'static mut [[u8; REQUEST_BYTES]],
     head: &'static mut [u8],
+    entity_head: &'static mut [u8],
+    cache: CacheRegions,
     page: &'static mut [u8],
     output: &'static mut [[u8; OUTPUT_BLOCK_BYTES]],
     output_index: &'static mut [u16],
@@ -90,12 +100,16 @@ impl Regions {
         let regions = Regions {
             requests: REQUESTS.take()?,
             head: HEAD.take()?,
+            entity_head: ENTITY_HEAD.take()?,
+            cache: CacheRegions { blocks: CACHE.take()?, next: CACHE_INDEX.take()? },
             page: PAGE.take()?,
             output: OUTPUT.take()?,
             output_index: OUTPUT_INDEX.take()?,
         };
         crate::memory::statics::prefault(regions.requests.as_flattened_mut());
         crate::memory::statics::prefault(regions.head);
+        crate::memory::statics::prefault(regions.entity_head);
+        crate::memory::statics::prefault(regions.cache.blocks.as_flattened_mut());
         crate::memory::statics::prefault(regions.page);
         crate::memory::statics::prefault(regions.output.as_flattened_mut());
         Some(regions)
@@ -106,6 +120,8 @@ impl Regions {
         Regions {
             requests: vec![[0; REQUEST_BYTES]; EXCHANGES].leak(),
             head: vec![0; ANSWER_HEAD_BYTES].leak(),
+            entity_head: vec![0; ANSWER_HEAD_BYTES].leak(),
+            cache: CacheRegions { blocks: vec![[0; CACHE_BLOCK_BYTES]; CACHE_BLOCKS].leak(), next: vec![0; CACHE_BLOCKS].leak() },
             page: vec![0; OPS_ANSWER_BYTES].leak(),
             output: vec![[0; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS].leak(),
             output_index: vec![0; OUTPUT_BLOCKS].leak(),
@@ -135,6 +151,10 @@ struct Running {
     /// Whose share of the back's time it uses.
     account: u64,
     started: Micros,
+    /// What its answer will be known by, 0 for nobody but its own client.
+    key: cache::Key,
+    /// The state of the database just before it began.
+    stamp: Option<Stamp>,
 }
 
 /// The front half of the server.
@@ -145,7 +165,15 @@ pub struct Front<N: Net> {
     spare_exchange: Option<Box<Exchange>>,
     output: Blocks<OUTPUT_BLOCK_BYTES>,
     head: &'static mut [u8],
+    entity_head: &'static mut [u8],
     page: Page,
+    cache: Cache,
+    canonical: Box<Canonical>,
+    /// Keys of raw targets seen lately: (hash of the target as sent, key).
+    shortcuts: Box<[(cache::Key, cache::Key)]>,
+    freshness: Option<Box<dyn Freshness>>,
+    /// Connections that wait for another's job.
+    joined: usize,
     clients: ClientCounts<CLIENT_TABLE>,
     queue: FairQueue<QUEUE>,
     events: heapless::Vec<Ready, EVENTS>,
@@ -179,6 +207,7 @@ impl<N: Net> Front<N> {
         let spare_exchange = Some(exchange());
         let listeners = setup.listeners.iter().map(|&kind| listener::Listener::new(kind)).collect();
         let now = net.now();
+        let cache = Cache::new(regions.cache, setup.config.cache_ttl_ms * MS);
         Front {
             net,
             setup,
@@ -186,6 +215,12 @@ impl<N: Net> Front<N> {
             spare_exchange,
             output: Blocks::new(regions.output, regions.output_index),
             head: regions.head,
+            entity_head: regions.entity_head,
+            cache,
+            canonical: Box::new(Canonical::new()),
+            shortcuts: vec![(0, 0); crate::budget::CACHE_TABLE].into_boxed_slice(),
+            freshness: None,
+            joined: 0,
             page: Page { bytes: regions.page, len: 0 },
             clients: ClientCounts::new(),
             queue: FairQueue::new(),
@@ -238,7 +273,7 @@ impl<N: Net> Front<N> {
         self.metrics.nested_turns += 1;
         self.turn(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
         match self.running {
-            Some(running) if self.slots.get(running.id).is_none() => Go::Stop,
+            Some(running) if self.slots.get(running.id).is_none() && self.joiner(running.key).is_none() => Go::Stop,
             _ => Go::On,
         }
     }
@@ -259,32 +294,68 @@ impl<N: Net> Front<N> {
         let exchange = slot.exchange.take().expect("a queued slot has its request");
         self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
         self.metrics.jobs += 1;
-        self.running = Some(Running { id, account: entry.client, started: self.now });
+        let key = self.slots.peek(entry.slot).key;
+        // Before the back begins its read transaction: whoever joins while this is still the present state gets an answer of that state.
+        let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
+        self.running = Some(Running { id, account: entry.client, started: self.now, key, stamp });
         Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
     }
 
-    /// Takes a job back: answers its client, or puts it into the queue again when the database was locked.
+    /// Takes a job back: answers everybody who waits for it, or puts it into the queue again when the database was locked.
     pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
         self.now = self.net.now();
-        self.book_job();
+        let key = self.book_job();
         let Job { slot: id, exchange, arrived, .. } = job;
-        let Some(slot) = self.slots.get(id) else {
+        let asked = self.take_home(id, exchange);
+        if !asked {
             self.metrics.abandoned_jobs += 1;
-            let mut exchange = exchange;
-            exchange.clear();
-            self.spare_exchange = Some(exchange);
-            return;
-        };
-        slot.exchange = Some(exchange);
-        self.serving = Some(id.index);
+        }
         if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.busy_ms * MS {
             self.metrics.busy_retries += 1;
-            self.enqueue(id.index, arrived, self.now + BUSY_RETRY);
-        } else {
-            self.answer_outcome(id.index, outcome, reply);
-            self.drive(id.index);
+            match asked {
+                true => self.enqueue(id.index, arrived, self.now + BUSY_RETRY),
+                false => self.promote_joiner(key),
+            }
+            return;
         }
+        let entity = match &outcome {
+            Outcome::Rows(made) => self.make_entity(key, *made, reply),
+            _ => None,
+        };
+        if asked {
+            self.deliver(id.index, &outcome, entity, reply);
+        }
+        for id in self.take_joiners(key) {
+            if self.slots.get(id).is_some() {
+                self.deliver(id.index, &outcome, entity, reply);
+            }
+        }
+    }
+
+    /// Answers one of those who waited for a job, and goes on with its connection.
+    fn deliver(&mut self, index: u16, outcome: &Outcome, entity: Option<entity::Entity>, reply: &Reply) {
+        self.serving = Some(index);
+        match entity {
+            Some(entity) => self.answer_entity(index, entity, reply),
+            None => self.answer_failure(index, outcome),
+        }
+        self.drive(index);
         self.serving = None;
+    }
+
+    /// Gives a job's request buffer back to its connection, or keeps it as the spare when that has gone; whether it is still there.
+    fn take_home(&mut self, id: SlotId, mut exchange: Box<Exchange>) -> bool {
+        match self.slots.get(id) {
+            Some(slot) => {
+                slot.exchange = Some(exchange);
+                true
+            }
+            None => {
+                exchange.clear();
+                self.spare_exchange = Some(exchange);
+                false
+            }
+        }
     }
 
     /// Whether the server is stopping and every connection has ended.
@@ -322,31 +393,41 @@ impl<N: Net> Front<N> {
         }
     }
 
-    /// A job panicked: its client gets a 500, and everything else goes on.
-    pub fn job_panicked(&mut self, id: SlotId, mut exchange: Box<Exchange>) {
+    /// A job panicked: those who wait for it get a 500, and everything else goes on.
+    pub fn job_panicked(&mut self, id: SlotId, exchange: Box<Exchange>) {
         self.metrics.panics += 1;
         self.now = self.net.now();
-        self.book_job();
-        match self.slots.get(id) {
-            Some(slot) => {
-                slot.exchange = Some(exchange);
+        let key = self.book_job();
+        if self.take_home(id, exchange) {
+            self.answer_internal_error(id.index);
+            self.drive(id.index);
+        }
+        for id in self.take_joiners(key) {
+            if self.slots.get(id).is_some() {
                 self.answer_internal_error(id.index);
                 self.drive(id.index);
-            }
-            None => {
-                exchange.clear();
-                self.spare_exchange = Some(exchange);
             }
         }
     }
 
+    /// What is done once a second, beside the timers.
+    pub fn tick(&mut self) {
+        self.cache.sweep(self.now);
+    }
+
+    /// What tells the present state of the database, for the time of one connection to it; without it nothing is cached.
+    pub fn set_freshness(&mut self, freshness: Option<Box<dyn Freshness>>) {
+        self.freshness = freshness;
+    }
+
     /// The end of the running job: its time is booked to the client that used it, also when that has gone.
-    fn book_job(&mut self) {
-        if let Some(running) = self.running.take() {
-            let spent = self.now.saturating_sub(running.started);
-            self.metrics.job_micros += spent;
-            self.queue.charge(running.account, spent);
-        }
+    /// Returns what its answer is known by.
+    fn book_job(&mut self) -> cache::Key {
+        let Some(running) = self.running.take() else { return 0 };
+        let spent = self.now.saturating_sub(running.started);
+        self.metrics.job_micros += spent;
+        self.queue.charge(running.account, spent);
+        running.key
     }
 
     fn timeout(&self, wait: Wait) -> Option<Micros> {
@@ -445,8 +526,13 @@ impl<N: Net> Front<N> {
 
     /// Ends a connection: its place is free at once, whatever of it is still under way.
     fn close(&mut self, index: u16, reason: CloseReason) {
-        if self.slots.peek(index).state == State::Queued {
-            self.queue.remove(index);
+        let (state, key) = (self.slots.peek(index).state, self.slots.peek(index).key);
+        match state {
+            State::Queued => {
+                self.queue.remove(index);
+            }
+            State::Joined => self.joined -= 1,
+            _ => {}
         }
         let slot = self.slots.at(index);
         let (client, refused) = (slot.client, slots::Part::of(usize::from(index)) == slots::Part::Refusal);
@@ -461,6 +547,9 @@ impl<N: Net> Front<N> {
         }
         log::debug!("slot {index}: closed, {}", reason.label());
         drop(self.slots.put_back(index));
+        if state == State::Queued {
+            self.promote_joiner(key);
+        }
     }
 
     fn refuse(&mut self, refusal: Refusal) {

@@ -26,6 +26,7 @@ impl<N: Net> Front<N> {
             metrics: &self.metrics,
             readings: &self.readings,
             connections: &connections,
+            cache: self.cache_page(),
             uses: &uses,
             queued: self.queue.len() as u64,
             oldest_wait_micros: self.queue.oldest().map_or(0, |since| self.now.saturating_sub(since)),
@@ -48,7 +49,24 @@ impl<N: Net> Front<N> {
         if good { 200 } else { 503 }
     }
 
-    fn uses(&self) -> [Use; 8] {
+    fn cache_page(&self) -> pages::Cache {
+        let counts = &self.cache.counts;
+        pages::Cache {
+            requests: [("hit", counts.hits), ("miss", counts.misses), ("bypass", counts.bypasses), ("joined", counts.joined)],
+            gone: [
+                ("stale", counts.stale),
+                ("expired", counts.expired),
+                ("evicted", counts.evicted),
+                ("damaged", counts.mismatches),
+            ],
+            inserted: counts.inserted,
+            refused: counts.refused,
+            verified: counts.verified,
+            on: self.freshness.is_some() && !self.cache.resting(self.now),
+        }
+    }
+
+    fn uses(&self) -> [Use; 10] {
         let part = |name, unit, limit: usize, now: usize, high: usize| Use {
             name,
             unit,
@@ -82,6 +100,8 @@ impl<N: Net> Front<N> {
                 self.output.total() - self.output.free(),
                 self.output.high_water(),
             ),
+            part("cache entries", "entries", budget::CACHE_ENTRIES, self.cache.entries(), self.cache.entries_high()),
+            part("cache blocks", "blocks", budget::CACHE_BLOCKS, self.cache.blocks().0, self.cache.blocks().1),
             part("Rust heap", "bytes", budget::HEAP_BYTES, heap.live, heap.peak),
             part(
                 "SQLite heap",

@@ -39,6 +39,8 @@ pub enum State {
     Queued,
     /// The back works on the request.
     Running,
+    /// Waits for the answer of another's job, which asked the same.
+    Joined,
     /// Closes when its output has been taken.
     Closing(CloseReason),
     /// Output taken and FIN sent: reads and discards so that the answer is not lost to a reset.
@@ -52,10 +54,10 @@ impl State {
     }
 
     /// All names, in the order of [`State::number`].
-    pub const LABELS: [&'static str; 9] =
-        ["free", "first_byte", "idle", "head", "body", "queued", "running", "closing", "lingering"];
+    pub const LABELS: [&'static str; 10] =
+        ["free", "first_byte", "idle", "head", "body", "queued", "running", "joined", "closing", "lingering"];
 
-    /// A number below 9.
+    /// A number below 10.
     pub const fn number(self) -> usize {
         match self {
             State::Free => 0,
@@ -65,8 +67,9 @@ impl State {
             State::Body => 4,
             State::Queued => 5,
             State::Running => 6,
-            State::Closing(_) => 7,
-            State::Lingering(_) => 8,
+            State::Joined => 7,
+            State::Closing(_) => 8,
+            State::Lingering(_) => 9,
         }
     }
 
@@ -138,6 +141,8 @@ pub struct Slot<S> {
     pub deadline: Micros,
     /// When its client must have taken more of its output.
     pub write_deadline: Micros,
+    /// What its request's answer is known by; 0 when it is nobody else's.
+    pub key: super::cache::Key,
     /// When the current request was complete.
     pub request_at: Micros,
 }
@@ -163,6 +168,7 @@ impl<S> Slot<S> {
             since: 0,
             deadline: NEVER,
             write_deadline: NEVER,
+            key: 0,
             request_at: 0,
         }
     }

@@ -44,6 +44,13 @@ impl<N: Net> Front<N> {
             State::Body => self.answer_timeout(index, CloseReason::BodyTimeout),
             State::Queued => {
                 self.queue.remove(index);
+                let key = self.slots.peek(index).key;
+                self.answer_queue_timeout(index);
+                self.drive(index);
+                self.promote_joiner(key);
+            }
+            State::Joined => {
+                self.joined -= 1;
                 self.answer_queue_timeout(index);
                 self.drive(index);
             }

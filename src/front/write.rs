@@ -34,7 +34,7 @@ impl<N: Net> Front<N> {
                 break;
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.output.slices(&slot.out, &mut slices);
+            let count = self.output.slices(&slot.out, usize::MAX, &mut slices);
             let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
             let Some(socket) = slot.socket.as_mut() else { break };
             let written = self.net.write(socket, &slices[..count]);

@@ -60,6 +60,11 @@ impl<'a> HeadWriter<'a> {
         head
     }
 
+    /// Begins without a status line: fields that a line of status, date and others will be put before.
+    pub fn fields_only(buf: &'a mut [u8]) -> Self {
+        Self { buf, len: 0 }
+    }
+
     /// Adds a field. `name` is a token. Control characters in `value` other than tab become spaces, as RFC 9110 §5.5
     /// tells recipients to do: no data can end the line, and no answer fails for it.
     pub fn field(self, name: &str, value: &[u8]) -> Self {
@@ -87,6 +92,11 @@ impl<'a> HeadWriter<'a> {
     /// Adds a field with a decimal number.
     pub fn field_number(self, name: &str, value: u64) -> Self {
         self.field(name, itoa::Buffer::new().format(value).as_bytes())
+    }
+
+    /// Ends this part of a head; more fields follow in another. The length of the part.
+    pub fn part(self) -> Result<usize, Full> {
+        if self.len > self.buf.len() { Err(Full) } else { Ok(self.len) }
     }
 
     /// Ends the head with its empty line. The length of the whole head.

@@ -123,9 +123,9 @@ impl<const BYTES: usize> Blocks<BYTES> {
         self.consume(chain, chain.len);
     }
 
-    /// The queue's bytes from the front as slices for one writev; returns how many of `slices` were filled.
-    pub fn slices<'a>(&'a self, chain: &Chain, slices: &mut [IoSlice<'a>]) -> usize {
-        let (mut block, mut start, mut left, mut count) = (chain.first, chain.start, chain.len, 0);
+    /// At most `most` of the queue's bytes from the front as slices for one writev; returns how many of `slices` were filled.
+    pub fn slices<'a>(&'a self, chain: &Chain, most: usize, slices: &mut [IoSlice<'a>]) -> usize {
+        let (mut block, mut start, mut left, mut count) = (chain.first, chain.start, chain.len.min(most), 0);
         while left > 0 && count < slices.len() {
             let take = left.min(BYTES - start);
             slices[count] = IoSlice::new(&self.data[block as usize][start..start + take]);
@@ -135,6 +135,18 @@ impl<const BYTES: usize> Blocks<BYTES> {
             block = self.next[block as usize];
         }
         count
+    }
+
+    /// Gives the pages of a pool that nobody holds anything of back to the kernel; the next use takes them again, zeroed.
+    pub fn give_pages_back(&mut self) {
+        assert_eq!(self.free, self.data.len(), "nobody holds a block");
+        super::statics::give_back(self.data.as_flattened_mut());
+    }
+
+    /// The first byte of a chain, to be damaged by tests.
+    #[cfg(test)]
+    pub fn first_byte(&mut self, chain: &Chain) -> &mut u8 {
+        &mut self.data[chain.first as usize][chain.start]
     }
 
     fn extend(&mut self, chain: &mut Chain) {
@@ -170,7 +182,7 @@ mod tests {
 
     fn bytes(pool: &Blocks<4>, chain: &Chain) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 64];
-        let count = pool.slices(chain, &mut slices);
+        let count = pool.slices(chain, usize::MAX, &mut slices);
         slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
     }
 

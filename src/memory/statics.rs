@@ -40,6 +40,22 @@ pub fn prefault(region: &mut [u8]) {
     }
 }
 
+/// Gives the whole pages inside `region` back to the kernel: their contents become zero, and they are no longer resident until the next use.
+/// `region` is static memory, or anonymous memory of the heap.
+pub fn give_back(region: &mut [u8]) {
+    const PAGE: usize = 4096;
+    let skip = region.as_ptr().align_offset(PAGE).min(region.len());
+    let whole = &mut region[skip..];
+    let bytes = whole.len() / PAGE * PAGE;
+    if bytes == 0 {
+        return;
+    }
+    let start: *mut std::ffi::c_void = whole.as_mut_ptr().cast();
+    // SAFETY: the range is whole pages inside one exclusive borrow of private writable memory; u8 may be any value, so zeroes are valid.
+    let given = unsafe { rustix::mm::madvise(start, bytes, rustix::mm::Advice::LinuxDontNeed) };
+    debug_assert!(given.is_ok(), "the range is mapped and aligned");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

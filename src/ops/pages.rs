@@ -22,6 +22,23 @@ pub struct Use {
     pub high: u64,
 }
 
+/// What the cache has counted, and how it stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cache {
+    /// Requests that could be answered from the cache: by what became of them.
+    pub requests: [(&'static str, u64); 4],
+    /// Entries that left: by why.
+    pub gone: [(&'static str, u64); 4],
+    /// Answers that entered.
+    pub inserted: u64,
+    /// Answers that were too large or came while the cache rested.
+    pub refused: u64,
+    /// Entries whose checksum was verified.
+    pub verified: u64,
+    /// Whether it is in use.
+    pub on: bool,
+}
+
 /// All that a page may say, as the front gathers it for one answer.
 pub struct Snapshot<'s> {
     /// The counters.
@@ -30,6 +47,8 @@ pub struct Snapshot<'s> {
     pub readings: &'s Readings,
     /// Names and numbers of connections by state.
     pub connections: &'s [(&'static str, u64)],
+    /// The cache.
+    pub cache: Cache,
     /// Each fixed part's use.
     pub uses: &'s [Use],
     /// Requests that wait for the back.
@@ -126,6 +145,7 @@ fn metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     writeln!(out, "flagstone_build_info{{version=\"{version}\",preset=\"{preset}\"}} 1")?;
     http_metrics(all, out)?;
     connection_metrics(all, out)?;
+    cache_metrics(&all.cache, out)?;
     back_metrics(all, out)?;
     memory_metrics(all, out)?;
     process_metrics(all, out)
@@ -182,6 +202,33 @@ fn connection_metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
         "counter",
         "Accepts that failed for want of descriptors.",
         all.metrics.accept_failures,
+    )
+}
+
+fn cache_metrics(cache: &Cache, out: &mut impl Write) -> fmt::Result {
+    head(out, "flagstone_cache_requests_total", "counter", "Requests for data, by what the cache did for them.")?;
+    for (result, count) in cache.requests {
+        writeln!(out, "flagstone_cache_requests_total{{result=\"{result}\"}} {count}")?;
+    }
+    head(out, "flagstone_cache_gone_total", "counter", "Entries that left the cache, by reason.")?;
+    for (reason, count) in cache.gone {
+        writeln!(out, "flagstone_cache_gone_total{{reason=\"{reason}\"}} {count}")?;
+    }
+    single(out, "flagstone_cache_inserted_total", "counter", "Answers that entered the cache.", cache.inserted)?;
+    single(
+        out,
+        "flagstone_cache_refused_total",
+        "counter",
+        "Answers too large for the cache, or made while it rested.",
+        cache.refused,
+    )?;
+    single(out, "flagstone_cache_verified_total", "counter", "Entries whose checksum was verified.", cache.verified)?;
+    single(
+        out,
+        "flagstone_cache_on",
+        "gauge",
+        "Whether the cache is in use; it rests after damaged entries.",
+        u64::from(cache.on),
     )
 }
 
@@ -286,6 +333,12 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     counts(out, "closed", CloseReason::ALL.iter().zip(metrics.closed).map(|(reason, count)| (reason.label(), count)))?;
     counts(out, "refused", Refusal::ALL.iter().zip(metrics.refused).map(|(reason, count)| (reason.label(), count)))?;
     counts(out, "longest_gap_us", GapCause::ALL.iter().zip(metrics.longest_gap).map(|(cause, gap)| (cause.label(), gap)))?;
+    counts(
+        out,
+        "cache",
+        all.cache.requests.into_iter().chain([("inserted", all.cache.inserted), ("refused", all.cache.refused)]),
+    )?;
+    counts(out, "cache_gone", all.cache.gone.into_iter())?;
     let database = &readings.database;
     counts(
         out,

@@ -74,6 +74,11 @@ impl<const N: usize> FairQueue<N> {
         Some(self.waiting.swap_remove(best))
     }
 
+    /// The slots that wait.
+    pub fn slots(&self) -> impl Iterator<Item = u16> + '_ {
+        self.waiting.iter().map(|entry| entry.slot)
+    }
+
     /// The earliest time at which `pop` gives something; `None` when nothing waits.
     pub fn next_at(&self) -> Option<Micros> {
         self.waiting.iter().map(|entry| entry.not_before).min()

@@ -1,0 +1,453 @@
+//! The cache of answers: an arena of equal blocks, an index, an eviction policy, and the rules of what may enter.
+//!
+//! An entry is a ready-made head (all fields but status, date and connection) and a body, valid for one state of the database: a hit compares
+//! that state with the present one. Entries are written to sockets by the call that finds them, so that none is ever held while it goes.
+
+use std::hash::Hasher;
+use std::io::IoSlice;
+
+use siphasher::sip::SipHasher13;
+
+use crate::budget::{CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES, CACHE_TABLE};
+use crate::http::etag::EntityTag;
+use crate::job::{Micros, Stamp};
+use crate::memory::{Blocks, Chain};
+use crate::policy::cache_index::CacheIndex;
+use crate::policy::eviction::Eviction;
+
+/// What an answer is known by: a keyed hash of route, values, format and scope. Zero is nobody's key.
+pub type Key = u128;
+
+/// One in so many hits has its checksum verified.
+const VERIFY_EVERY: u64 = 64;
+/// Entries that the sweep verifies each second.
+const SWEEP: usize = 8;
+/// After so many mismatches something is wrong with the memory or with us: the cache is emptied and rests.
+const MISMATCHES: u64 = 3;
+/// How long it rests, in microseconds.
+const REST: Micros = 30_000_000;
+
+/// One answer.
+struct Entry {
+    key: Key,
+    /// None in an empty place.
+    stamp: Option<Stamp>,
+    /// Head and body.
+    bytes: Chain,
+    head: usize,
+    tag: Option<EntityTag>,
+    checksum: u64,
+    made: Micros,
+}
+
+impl Entry {
+    const EMPTY: Entry = Entry { key: 0, stamp: None, bytes: Chain::EMPTY, head: 0, tag: None, checksum: 0, made: 0 };
+}
+
+/// Why an answer did not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Its body is larger than an entry may be.
+    TooLarge,
+    /// The cache is resting after checksum mismatches.
+    Resting,
+    /// Everything in it was kept, and there was no room beside it.
+    NoRoom,
+}
+
+/// What the cache has counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests answered from it.
+    pub hits: u64,
+    /// Requests that could have been, and were not.
+    pub misses: u64,
+    /// Answers that it may not keep.
+    pub bypasses: u64,
+    /// Answers that joined a query under way.
+    pub joined: u64,
+    /// Answers that entered.
+    pub inserted: u64,
+    /// Entries that left because the database had changed.
+    pub stale: u64,
+    /// Entries that left because of their age.
+    pub expired: u64,
+    /// Entries that left for others.
+    pub evicted: u64,
+    /// Answers that were refused.
+    pub refused: u64,
+    /// Entries whose checksum was verified.
+    pub verified: u64,
+    /// Entries whose checksum did not match.
+    pub mismatches: u64,
+}
+
+/// What a look-up found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// An entry of the present state.
+    Hit(u16),
+    /// Nothing, or nothing any more.
+    Miss,
+    /// The cache is resting.
+    Resting,
+}
+
+/// The cache's fixed regions.
+pub struct CacheRegions {
+    /// Its blocks.
+    pub blocks: &'static mut [[u8; CACHE_BLOCK_BYTES]],
+    /// Their index.
+    pub next: &'static mut [u16],
+}
+
+/// The cache.
+pub struct Cache {
+    blocks: Blocks<CACHE_BLOCK_BYTES>,
+    entries: Box<[Entry]>,
+    free: heapless::Vec<u16, CACHE_ENTRIES>,
+    index: Box<CacheIndex<CACHE_TABLE>>,
+    eviction: Box<Eviction<CACHE_ENTRIES, CACHE_ENTRIES>>,
+    ttl: Micros,
+    resting_until: Micros,
+    swept: usize,
+    entries_high: usize,
+    /// What it has counted.
+    pub counts: Counts,
+}
+
+impl Cache {
+    /// An empty cache whose entries live at most `ttl` microseconds.
+    pub fn new(regions: CacheRegions, ttl: Micros) -> Cache {
+        assert_eq!(regions.blocks.len(), CACHE_BLOCKS, "the arena is the budget's");
+        let mut free = heapless::Vec::new();
+        for entry in (0..CACHE_ENTRIES as u16).rev() {
+            let pushed = free.push(entry);
+            assert!(pushed.is_ok(), "one place an entry");
+        }
+        Cache {
+            blocks: Blocks::new(regions.blocks, regions.next),
+            entries: (0..CACHE_ENTRIES).map(|_| Entry::EMPTY).collect(),
+            free,
+            index: Box::new(CacheIndex::new()),
+            eviction: Box::new(Eviction::new()),
+            ttl,
+            resting_until: 0,
+            swept: 0,
+            entries_high: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Looks for an answer that is true of the present state `current`.
+    pub fn find(&mut self, key: Key, current: Stamp, now: Micros) -> Found {
+        if now < self.resting_until {
+            return Found::Resting;
+        }
+        let Some(at) = self.index.get(key) else {
+            self.counts.misses += 1;
+            return Found::Miss;
+        };
+        let entry = &self.entries[usize::from(at)];
+        let gone = if entry.stamp != Some(current) {
+            &mut self.counts.stale
+        } else if now >= entry.made + self.ttl {
+            &mut self.counts.expired
+        } else if (self.counts.hits + 1).is_multiple_of(VERIFY_EVERY) && !self.verify(at, now) {
+            self.counts.misses += 1;
+            return if now < self.resting_until { Found::Resting } else { Found::Miss };
+        } else {
+            self.counts.hits += 1;
+            self.eviction.touch(at);
+            return Found::Hit(at);
+        };
+        *gone += 1;
+        self.counts.misses += 1;
+        self.drop_entry(at);
+        Found::Miss
+    }
+
+    /// Keeps an answer: `head` is its ready-made part.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing is kept then.
+    pub fn insert(
+        &mut self, key: Key, stamp: Stamp, head: &[u8], body: &[u8], tag: EntityTag, cost: Micros, now: Micros,
+    ) -> Result<(), Refused> {
+        let refused = if now < self.resting_until {
+            Some(Refused::Resting)
+        } else if body.len() > CACHE_BODY_BYTES {
+            Some(Refused::TooLarge)
+        } else {
+            self.make_room(key, head.len() + body.len())
+        };
+        if let Some(refused) = refused {
+            self.counts.refused += 1;
+            return Err(refused);
+        }
+        let at = self.free.pop().expect("make_room leaves an entry");
+        let mut bytes = Chain::EMPTY;
+        let pushed = self.blocks.push(&mut bytes, head).and_then(|()| self.blocks.push(&mut bytes, body));
+        assert!(pushed.is_ok(), "make_room leaves the blocks");
+        let blocks = (head.len() + body.len()).div_ceil(CACHE_BLOCK_BYTES) as u16;
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        self.entries[usize::from(at)] = Entry {
+            key,
+            stamp: Some(stamp),
+            bytes,
+            head: head.len(),
+            tag: Some(tag),
+            checksum: checksum([head, body].into_iter()),
+            made: now,
+        };
+        self.index.insert(key, at);
+        self.eviction.insert(at, (key >> 64) as u64, blocks, cost, false);
+        self.counts.inserted += 1;
+        self.entries_high = self.entries_high.max(self.entries());
+        Ok(())
+    }
+
+    /// An entry's tag, as found by [`Cache::find`].
+    pub fn tag(&self, at: u16) -> Option<EntityTag> {
+        self.entries[usize::from(at)].tag
+    }
+
+    /// An entry's bytes as slices, head then body or the head alone; how many were filled.
+    pub fn slices<'a>(&'a self, at: u16, body: bool, slices: &mut [IoSlice<'a>]) -> usize {
+        let entry = &self.entries[usize::from(at)];
+        self.blocks.slices(&entry.bytes, if body { usize::MAX } else { entry.head }, slices)
+    }
+
+    /// Verifies some entries, in turn; called about once a second.
+    pub fn sweep(&mut self, now: Micros) {
+        for _ in 0..SWEEP.min(CACHE_ENTRIES) {
+            self.swept = (self.swept + 1) % CACHE_ENTRIES;
+            if self.entries[self.swept].key != 0 {
+                self.verify(self.swept as u16, now);
+            }
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        for at in 0..CACHE_ENTRIES as u16 {
+            if self.entries[usize::from(at)].key != 0 {
+                self.drop_entry(at);
+            }
+        }
+    }
+
+    /// Drops everything and gives the arena's pages back to the kernel; the next use takes them again.
+    pub fn give_back(&mut self) {
+        self.clear();
+        self.blocks.give_pages_back();
+    }
+
+    /// Entries in it.
+    pub fn entries(&self) -> usize {
+        CACHE_ENTRIES - self.free.len()
+    }
+
+    /// The most entries that ever were in it.
+    pub fn entries_high(&self) -> usize {
+        self.entries_high
+    }
+
+    /// Blocks in use and the most that ever were.
+    pub fn blocks(&self) -> (usize, usize) {
+        (self.blocks.total() - self.blocks.free(), self.blocks.high_water())
+    }
+
+    /// Whether it rests after mismatches.
+    pub fn resting(&self, now: Micros) -> bool {
+        now < self.resting_until
+    }
+
+    fn make_room(&mut self, key: Key, bytes: usize) -> Option<Refused> {
+        if let Some(old) = self.index.get(key) {
+            self.drop_entry(old);
+        }
+        while self.free.is_empty() || self.blocks.needed(&Chain::EMPTY, bytes) > self.blocks.free() {
+            let Some(victim) = self.eviction.victim(|_| true) else { return Some(Refused::NoRoom) };
+            self.eviction.evicted(victim);
+            self.forget(victim);
+            self.counts.evicted += 1;
+        }
+        None
+    }
+
+    fn drop_entry(&mut self, at: u16) {
+        self.eviction.remove(at);
+        self.forget(at);
+    }
+
+    fn forget(&mut self, at: u16) {
+        let entry = &mut self.entries[usize::from(at)];
+        self.index.remove(entry.key);
+        self.blocks.release(&mut entry.bytes);
+        *entry = Entry::EMPTY;
+        let pushed = self.free.push(at);
+        assert!(pushed.is_ok(), "one place an entry");
+    }
+
+    /// Whether an entry is what was kept; if not it goes, and after a few the whole cache does.
+    fn verify(&mut self, at: u16, now: Micros) -> bool {
+        self.counts.verified += 1;
+        let entry = &self.entries[usize::from(at)];
+        let mut slices = [IoSlice::new(&[]); CACHE_SLICES];
+        let count = self.blocks.slices(&entry.bytes, usize::MAX, &mut slices);
+        if checksum(slices[..count].iter().map(|slice| &**slice)) == entry.checksum {
+            return true;
+        }
+        self.counts.mismatches += 1;
+        log::error!("a cached answer was damaged in memory; it is dropped ({} so far)", self.counts.mismatches);
+        self.drop_entry(at);
+        if self.counts.mismatches.is_multiple_of(MISMATCHES) {
+            self.clear();
+            self.resting_until = now + REST;
+            log::error!("the cache is emptied and rests for {} s", REST / 1_000_000);
+        }
+        false
+    }
+
+    /// Flips a bit of an entry, for drills and tests.
+    #[cfg(test)]
+    fn damage(&mut self, at: u16) {
+        *self.blocks.first_byte(&self.entries[usize::from(at)].bytes) ^= 1;
+    }
+}
+
+/// Slices that the longest entry has.
+pub const CACHE_SLICES: usize = (CACHE_BODY_BYTES + crate::budget::ANSWER_HEAD_BYTES).div_ceil(CACHE_BLOCK_BYTES) + 1;
+
+fn checksum<'b>(parts: impl Iterator<Item = &'b [u8]>) -> u64 {
+    // Against bits that fall over, not against people: the key may be known.
+    let mut hasher = SipHasher13::new();
+    for part in parts {
+        hasher.write(part);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::etag::{TagKey, Tagger};
+
+    fn cache() -> Cache {
+        let regions =
+            CacheRegions { blocks: vec![[0; CACHE_BLOCK_BYTES]; CACHE_BLOCKS].leak(), next: vec![0; CACHE_BLOCKS].leak() };
+        Cache::new(regions, 1000)
+    }
+
+    fn tag() -> EntityTag {
+        Tagger::new(&TagKey([1; 16])).finish()
+    }
+
+    fn insert(cache: &mut Cache, key: Key, stamp: Stamp, size: usize, now: Micros) -> Result<(), Refused> {
+        let body: Vec<u8> = (0..size).map(|at| (at as u8).wrapping_mul(key as u8)).collect();
+        cache.insert(key, stamp, b"head\r\n\r\n", &body, tag(), 1, now)
+    }
+
+    fn body(cache: &Cache, at: u16) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); CACHE_SLICES];
+        let count = cache.slices(at, true, &mut slices);
+        slices[..count].iter().flat_map(|slice| slice.to_vec()).skip(b"head\r\n\r\n".len()).collect()
+    }
+
+    fn state(number: u64) -> Stamp {
+        Stamp::for_test(number)
+    }
+
+    #[test]
+    fn an_entry_dies_with_its_state_and_with_its_age() {
+        let mut cache = cache();
+        assert_eq!(cache.find(7, state(1), 0), Found::Miss);
+        insert(&mut cache, 7, state(1), 5000, 0).unwrap();
+        let Found::Hit(at) = cache.find(7, state(1), 1) else { panic!("it is there") };
+        assert_eq!(body(&cache, at).len(), 5000);
+        assert_eq!(body(&cache, at)[3], 21);
+        assert_eq!(cache.find(7, state(2), 2), Found::Miss, "another state");
+        assert_eq!(cache.find(7, state(1), 3), Found::Miss, "it has gone for good");
+        insert(&mut cache, 7, state(1), 10, 4).unwrap();
+        assert!(matches!(cache.find(7, state(1), 1003), Found::Hit(_)));
+        assert_eq!(cache.find(7, state(1), 1004), Found::Miss, "too old");
+        assert_eq!((cache.counts.stale, cache.counts.expired, cache.counts.hits), (1, 1, 2));
+        assert_eq!((cache.entries(), cache.blocks().0), (0, 0), "nothing is left behind");
+    }
+
+    #[test]
+    fn what_is_too_large_stays_out_and_the_largest_fits() {
+        let mut cache = cache();
+        assert_eq!(insert(&mut cache, 1, state(1), CACHE_BODY_BYTES + 1, 0), Err(Refused::TooLarge));
+        assert_eq!(insert(&mut cache, 1, state(1), CACHE_BODY_BYTES, 0), Ok(()));
+        let Found::Hit(at) = cache.find(1, state(1), 0) else { panic!("it is there") };
+        assert_eq!(body(&cache, at).len(), CACHE_BODY_BYTES);
+    }
+
+    #[test]
+    fn a_full_cache_makes_room_and_never_mixes_entries_up() {
+        let mut cache = cache();
+        let mut seed = 7_u64;
+        for round in 0..20_000_u64 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let key = Key::from(1 + (seed >> 33) % (2 * CACHE_ENTRIES as u64));
+            let size = ((seed >> 20) % 60_000) as usize;
+            match cache.find(key, state(1), 0) {
+                Found::Hit(at) => {
+                    let body = body(&cache, at);
+                    assert!(
+                        body.iter().enumerate().all(|(at, &byte)| byte == (at as u8).wrapping_mul(key as u8)),
+                        "round {round}"
+                    );
+                }
+                _ => insert(&mut cache, key, state(1), size, 0).unwrap(),
+            }
+        }
+        assert!(cache.counts.evicted > 1000 && cache.counts.hits > 1000);
+        assert!(cache.entries() <= CACHE_ENTRIES);
+        cache.clear();
+        assert_eq!((cache.entries(), cache.blocks().0), (0, 0));
+    }
+
+    #[test]
+    fn damage_is_dropped_and_repeated_damage_turns_the_cache_off_for_a_while() {
+        let mut cache = cache();
+        for number in 1..=MISMATCHES {
+            assert!(!cache.resting(0));
+            insert(&mut cache, 5, state(1), 100, 0).unwrap();
+            let Found::Hit(at) = cache.find(5, state(1), 0) else { panic!("it is there") };
+            cache.damage(at);
+            for _ in 0..CACHE_ENTRIES.div_ceil(SWEEP) {
+                cache.sweep(0);
+            }
+            assert_eq!(cache.counts.mismatches, number, "the sweep has come by");
+        }
+        assert_eq!(cache.find(5, state(1), 1), Found::Resting);
+        assert_eq!(insert(&mut cache, 5, state(1), 100, 1), Err(Refused::Resting));
+        assert_eq!(cache.entries(), 0);
+        assert_eq!(insert(&mut cache, 5, state(1), 100, REST), Ok(()), "it is back by itself");
+    }
+
+    #[test]
+    fn a_damaged_entry_is_not_served_by_the_hit_that_verifies_it() {
+        let mut cache = cache();
+        insert(&mut cache, 5, state(1), 100, 0).unwrap();
+        let Found::Hit(at) = cache.find(5, state(1), 0) else { panic!("it is there") };
+        cache.damage(at);
+        let served = (0..2 * VERIFY_EVERY).take_while(|_| matches!(cache.find(5, state(1), 0), Found::Hit(_))).count();
+        assert!(served < VERIFY_EVERY as usize, "{served}");
+        assert_eq!(cache.counts.mismatches, 1);
+    }
+
+    #[test]
+    fn giving_back_empties_and_the_next_use_works() {
+        let mut cache = cache();
+        insert(&mut cache, 5, state(1), 50_000, 0).unwrap();
+        cache.give_back();
+        assert_eq!(cache.find(5, state(1), 0), Found::Miss);
+        insert(&mut cache, 6, state(1), 50_000, 0).unwrap();
+        let Found::Hit(at) = cache.find(6, state(1), 0) else { panic!("it is there") };
+        assert_eq!(body(&cache, at)[1], 6);
+    }
+}

@@ -1,0 +1,294 @@
+//! Answers with data: known by a key, found in the cache or made by one job for all who asked, sent with a ready-made head.
+
+use std::io::{ErrorKind, IoSlice};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+
+use super::answer::{Fields, Sending, content_type, kind, unavailable};
+use super::cache::{CACHE_SLICES, Found, Key};
+use super::net::Net;
+use super::slots::State;
+use super::{Front, MS, QUEUE};
+use crate::api::route::Route;
+use crate::http::accept::{self, Media};
+use crate::http::etag::{EntityTag, Tagger, if_none_match};
+use crate::http::prefer;
+use crate::http::response::HeadWriter;
+use crate::job::{Made, Reply, SlotId, Stamp};
+use crate::memory::Full;
+use crate::ops::metrics::{CloseReason, RouteKind};
+
+/// Where an answer came from: the X-Cache field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum XCache {
+    /// From the cache.
+    Hit,
+    /// Made now, and kept.
+    Miss,
+    /// Made now; it may not be kept.
+    Bypass,
+}
+
+impl XCache {
+    pub(super) const fn value(self) -> &'static str {
+        match self {
+            XCache::Hit => "hit",
+            XCache::Miss => "miss",
+            XCache::Bypass => "bypass",
+        }
+    }
+}
+
+/// An answer that was made for everybody who waits for it: its head is in the front's buffer, its body in the reply.
+#[derive(Clone, Copy)]
+pub(super) struct Entity {
+    head: usize,
+    tag: EntityTag,
+    cache: XCache,
+}
+
+/// The bytes behind the status, date and connection fields.
+enum Source<'s> {
+    Reply(&'s Reply, usize),
+    Entry(u16),
+}
+
+impl<N: Net> Front<N> {
+    /// Answers a request for data: from the cache, by joining a query under way, or by a job of its own.
+    pub(super) fn answer_data(&mut self, index: u16) {
+        let key = self.key(index);
+        self.slots.at(index).key = key;
+        let current = if key == 0 { None } else { self.freshness.as_ref().and_then(|freshness| freshness.current()) };
+        if let Some(current) = current {
+            if let Found::Hit(entry) = self.cache.find(key, current, self.now) {
+                return self.answer_hit(index, entry);
+            }
+            if self.join(index, key, current) {
+                return;
+            }
+        }
+        let kind = self.kind(index);
+        if self.draining_since.is_some() {
+            self.answer_problem(index, kind, &unavailable("stopping", "The server is stopping", 1));
+        } else if self.heap_in_reserve {
+            self.answer_problem(index, kind, &unavailable("heap-reserve", "The server is out of memory", 10));
+        } else {
+            self.enqueue(index, self.now, self.now);
+        }
+    }
+
+    /// What the request's answer is known by; 0 when it is to be made for this request alone.
+    fn key(&mut self, index: u16) -> Key {
+        let slot = self.slots.peek(index);
+        let Some(exchange) = slot.exchange.as_ref() else { return 0 };
+        let (bytes, request) = (exchange.current(), exchange.request());
+        let (path, query) = (request.path(bytes), request.query(bytes).unwrap_or_default());
+        let offered: &[Media] = match Route::of(path) {
+            Route::Index => &[Media::Json, Media::Html],
+            Route::Tables => &[Media::Json],
+            _ => &[Media::Json, Media::Csv, Media::Ndjson],
+        };
+        let Some(media) = accept::choose(offered, request.fields(bytes, "accept")) else { return 0 };
+        let counted = prefer::count_exact(request.fields(bytes, "prefer"));
+        let asked = [media as u8, u8::from(counted)];
+        let raw = self.hash([&asked[..], path, b"?", query].into_iter());
+        let place = raw as usize % self.shortcuts.len();
+        if self.shortcuts[place].0 == raw {
+            return self.shortcuts[place].1;
+        }
+        if self.canonical.read(path, query).is_err() {
+            return 0;
+        }
+        let key = self.hash(std::iter::once(&asked[..]).chain(self.canonical.parts()));
+        self.shortcuts[place] = (raw, key);
+        key
+    }
+
+    /// A keyed hash over parts, each with its length, so that no two lists of parts are one. Never 0.
+    fn hash<'p>(&self, parts: impl Iterator<Item = &'p [u8]>) -> Key {
+        let mut hasher = SipHasher13::new_with_key(&self.setup.tag_key.0);
+        for part in parts {
+            hasher.write_u32(part.len() as u32);
+            hasher.write(part);
+        }
+        hasher.finish128().as_u128().max(1)
+    }
+
+    /// Joins a query under way that will give this very answer: one that has not begun, or one that began in the present state.
+    fn join(&mut self, index: u16, key: Key, current: Stamp) -> bool {
+        let running = self.running.is_some_and(|running| running.key == key && running.stamp == Some(current));
+        if !running && !self.queue.slots().any(|slot| self.slots.peek(slot).key == key) {
+            return false;
+        }
+        let (now, queue) = (self.now, self.setup.config.queue_ms * MS);
+        self.slots.at(index).enter(State::Joined, now, queue);
+        self.next_timer = self.next_timer.min(now + queue);
+        self.joined += 1;
+        self.cache.counts.joined += 1;
+        true
+    }
+
+    /// A connection that waits for the answer of `key` in another's job.
+    pub(super) fn joiner(&self, key: Key) -> Option<u16> {
+        if self.joined == 0 || key == 0 {
+            return None;
+        }
+        self.slots.places().find(|&index| self.slots.peek(index).state == State::Joined && self.slots.peek(index).key == key)
+    }
+
+    /// All that wait for the answer of `key` now, no longer counted as waiting. Whoever joins another job while they are answered is not among
+    /// them: that job's answer may be newer.
+    pub(super) fn take_joiners(&mut self, key: Key) -> heapless::Vec<SlotId, QUEUE> {
+        let mut joiners = heapless::Vec::new();
+        if self.joined == 0 || key == 0 {
+            return joiners;
+        }
+        for index in self.slots.places() {
+            let slot = self.slots.peek(index);
+            if slot.state == State::Joined && slot.key == key {
+                let pushed = joiners.push(self.slots.id(index));
+                assert!(pushed.is_ok(), "no more wait than there are slots that can ask");
+            }
+        }
+        self.joined -= joiners.len();
+        joiners
+    }
+
+    /// The one whose job others had joined is gone: the next of them asks in its place.
+    pub(super) fn promote_joiner(&mut self, key: Key) {
+        if let Some(index) = self.joiner(key) {
+            self.joined -= 1;
+            let since = self.slots.peek(index).since;
+            self.enqueue(index, since, self.now);
+        }
+    }
+
+    fn answer_hit(&mut self, index: u16, entry: u16) {
+        let kind = self.kind(index);
+        let tag = self.cache.tag(entry);
+        match tag {
+            Some(tag) if self.has(index, &tag) => self.answer_not_modified(index, kind, &tag, XCache::Hit),
+            _ => self.send(index, kind, XCache::Hit, Source::Entry(entry)),
+        }
+    }
+
+    /// Makes the head of an answer, once for all who wait for it, and keeps the answer if it may be kept.
+    pub(super) fn make_entity(&mut self, key: Key, made: Made, reply: &Reply) -> Option<Entity> {
+        let media = made.media;
+        let mut tagger = Tagger::new(&self.setup.tag_key);
+        // The parts of the head that differ with the data belong to the representation too.
+        for part in
+            [content_type(media).as_bytes(), b"\0", &reply.next, b"\0", reply.content_range.as_bytes(), b"\0", reply.body()]
+        {
+            tagger.write(part);
+        }
+        let tag = tagger.finish();
+        let fields = Fields {
+            content_type: Some(content_type(media)),
+            tag: Some(&tag),
+            next: &reply.next,
+            content_range: &reply.content_range,
+            vary: true,
+            html: media == Media::Html,
+            store: true,
+            ..Fields::default()
+        };
+        let head = fields.put(HeadWriter::fields_only(self.entity_head), 200, reply.body().len()).finish().ok()?;
+        let kept = match made.stamp {
+            Some(stamp) if key != 0 && !made.volatile => {
+                self.cache.insert(key, stamp, &self.entity_head[..head], reply.body(), tag, made.cost, self.now).is_ok()
+            }
+            _ => false,
+        };
+        if !kept {
+            self.cache.counts.bypasses += 1;
+        }
+        Some(Entity { head, tag, cache: if kept { XCache::Miss } else { XCache::Bypass } })
+    }
+
+    /// Sends a made answer to one of those who wait for it.
+    pub(super) fn answer_entity(&mut self, index: u16, entity: Entity, reply: &Reply) {
+        let kind = self.kind(index);
+        if self.has(index, &entity.tag) {
+            self.answer_not_modified(index, kind, &entity.tag, entity.cache);
+        } else {
+            self.send(index, kind, entity.cache, Source::Reply(reply, entity.head));
+        }
+    }
+
+    /// Whether the client has what the tag names already.
+    fn has(&self, index: u16, tag: &EntityTag) -> bool {
+        self.slots
+            .peek(index)
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| if_none_match(tag, exchange.request().fields(exchange.current(), "if-none-match")))
+    }
+
+    pub(super) fn kind(&self, index: u16) -> RouteKind {
+        let slot = self.slots.peek(index);
+        slot.exchange.as_ref().map_or(RouteKind::Other, |exchange| kind(&Route::of(exchange.request().path(exchange.current()))))
+    }
+
+    /// Sends a 200: at once where nothing stands before it and nothing asked behind it, else by way of the output queue.
+    fn send(&mut self, index: u16, kind: RouteKind, cache: XCache, source: Source) {
+        let Some(sending) = self.begin(index) else { return };
+        match self.send_bytes(index, cache, &source, sending) {
+            Ok(true) => self.done(index, kind, 200, sending.keep),
+            Ok(false) => self.close(index, CloseReason::Reset),
+            Err(Full) => {
+                let status = self.answer_output_full(index, sending);
+                self.done(index, kind, status, sending.keep);
+            }
+        }
+    }
+
+    /// Whether the connection is still there; all of the answer is then written or queued.
+    fn send_bytes(&mut self, index: u16, cache: XCache, source: &Source, sending: Sending) -> Result<bool, Full> {
+        let unix = self.net.unix_time();
+        let prefix = HeadWriter::new(self.head, 200).field("date", self.date.at(unix)).field("x-cache", cache.value().as_bytes());
+        let prefix = sending.connection(prefix).part().map_err(|_| Full)?;
+        let mut slices = [IoSlice::new(&[]); CACHE_SLICES + 1];
+        slices[0] = IoSlice::new(&self.head[..prefix]);
+        let count = match source {
+            Source::Reply(reply, head) => {
+                slices[1] = IoSlice::new(&self.entity_head[..*head]);
+                slices[2] = IoSlice::new(if sending.body { reply.body() } else { b"" });
+                2
+            }
+            Source::Entry(entry) => self.cache.slices(*entry, sending.body, &mut slices[1..]),
+        };
+        let slices = &slices[..1 + count];
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let slot = self.slots.at(index);
+        if self.output.needed(&slot.out, total) > self.output.free() {
+            return Err(Full);
+        }
+        let more_asked = slot.exchange.as_ref().is_some_and(|exchange| exchange.filled > exchange.start);
+        let mut sent = 0;
+        if slot.out.is_empty()
+            && slot.writable
+            && !more_asked
+            && let Some(socket) = slot.socket.as_mut()
+        {
+            self.metrics.writes += 1;
+            match self.net.write(socket, slices) {
+                Ok(count) => sent = count,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(_) => return Ok(false),
+            }
+            slot.writable = sent == total;
+            self.metrics.sent_bytes += sent as u64;
+        }
+        if sent < total {
+            for slice in slices {
+                let skip = sent.min(slice.len());
+                sent -= skip;
+                self.output.push(&mut slot.out, &slice[skip..])?;
+            }
+            slot.answers = slot.answers.saturating_add(1);
+        }
+        Ok(true)
+    }
+}
