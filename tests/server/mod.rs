@@ -214,10 +214,28 @@ impl Server {
         rustix::process::kill_process(pid, signal).expect("our child");
     }
 
+    /// Stops the process where it stands, so that several things can happen between two of its looks; [`Server::thaw`] lets it go on.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        wait_for("the server stands still", || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("our child");
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        });
+    }
+
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
     /// SIGTERM, and the exit status.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
         self.wait()
+    }
+
+    /// Whether the process is over.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_some()
     }
 
     pub fn wait(&mut self) -> ExitStatus {

@@ -1,7 +1,6 @@
 //! Several requests on their way at once: order, number of writes, ends.
 
 use flagstone::budget::PIPELINE;
-use rustix::process::Signal;
 
 use crate::SQL;
 use crate::server::Server;
@@ -130,10 +129,10 @@ fn requests_and_the_end_of_the_stream_in_one_edge_are_answered() {
     for request in [HEALTH.to_string(), get("/tables/sensors/1")] {
         let mut wire = Wire::to(server.address);
         assert_eq!(wire.ask("/-/health").status, 200);
-        server.signal(Signal::STOP);
+        server.freeze();
         wire.send(request.repeat(PIPELINE + 1));
         wire.half_close();
-        server.signal(Signal::CONT);
+        server.thaw();
         for _ in 0..=PIPELINE {
             assert_eq!(wire.answer().status, 200);
         }

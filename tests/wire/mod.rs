@@ -97,6 +97,20 @@ impl Wire {
         assert!(rest.is_empty(), "{what}: {} after the last answer", rest.escape_ascii());
     }
 
+    /// A number of `/-/status`, asked over this connection.
+    pub fn status_of(&mut self, member: &str, name: &str) -> u64 {
+        self.ask("/-/status").json()[member][name].as_u64().expect("a number")
+    }
+
+    /// Whether something can be read now, without waiting.
+    pub fn has_answer(&mut self) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).expect("a socket");
+        let seen = stream.peek(&mut [0]).is_ok_and(|count| count > 0);
+        stream.set_nonblocking(false).expect("a socket");
+        seen || !self.stream.buffer().is_empty()
+    }
+
     /// Whether the server has ended the connection, cleanly or by a reset.
     pub fn is_gone(&mut self) -> bool {
         let mut rest = Vec::new();
@@ -157,6 +171,18 @@ impl Probe {
         let text = page.text();
         let sample = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         sample.unwrap_or_else(|| panic!("no sample {name}")).parse().expect("a whole number")
+    }
+
+    /// Whether `/-/metrics` shows a sample.
+    pub fn has(&mut self, name: &str) -> bool {
+        self.wire.ask("/-/metrics").text().lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))
+    }
+
+    /// The sum of all samples of `/-/metrics` whose names begin so.
+    pub fn sum(&mut self, prefix: &str) -> u64 {
+        let text = self.wire.ask("/-/metrics").text();
+        let samples = text.lines().filter(|line| line.starts_with(prefix)).filter_map(|line| line.rsplit(' ').next());
+        samples.map(|value| value.parse::<u64>().expect("a whole number")).sum()
     }
 
     pub fn status(&mut self) -> serde_json::Value {
