@@ -127,7 +127,8 @@ impl<N: Net> Front<N> {
         let sent = self.net.write(&mut socket, &[std::io::IoSlice::new(answer.as_bytes())]);
         self.metrics.writes += 1;
         self.net.finish_writing(&mut socket);
-        let Some(index) = self.slots.take(Part::Refusal).filter(|_| sent.is_ok()) else {
+        // Taken only when it is used: a slot that is taken and dropped is lost.
+        let Some(index) = sent.ok().and_then(|_| self.slots.take(Part::Refusal)) else {
             self.metrics.closed[CloseReason::Refused as usize] += 1;
             return;
         };
