@@ -367,7 +367,12 @@ impl<N: Net> Front<N> {
         slot.writable |= event.writable;
         slot.ended |= event.ended;
         if event.gone {
-            let reason = if slot.state.reads() { CloseReason::Reset } else { CloseReason::Abandoned };
+            let reason = match slot.state {
+                // The answer is out and FIN sent: the client's own end is the usual one.
+                State::Lingering(reason) => reason,
+                state if state.reads() => CloseReason::Reset,
+                _ => CloseReason::Abandoned,
+            };
             self.close(id.index, reason);
         } else {
             self.mark_ready(id.index);
