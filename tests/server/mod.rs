@@ -27,6 +27,7 @@ pub struct Start {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     stderr: Stdio,
+    descriptors: Option<u32>,
 }
 
 impl Start {
@@ -34,7 +35,7 @@ impl Start {
     pub fn new() -> Start {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let arguments = vec!["-l".to_string(), "127.0.0.1:0".to_string()];
-        Start { folder, arguments, environment: Vec::new(), stderr: Stdio::inherit() }
+        Start { folder, arguments, environment: Vec::new(), stderr: Stdio::inherit(), descriptors: None }
     }
 
     /// A database made by `sql` in the server's folder.
@@ -54,6 +55,14 @@ impl Start {
         self
     }
 
+    /// Appends the path of `name` in the server's folder to the last argument.
+    pub fn folder_argument(mut self, name: &str) -> Start {
+        let path = self.folder.path().join(name);
+        let last = self.arguments.last_mut().expect("an argument to append to");
+        last.push_str(path.to_str().expect("UTF-8"));
+        self
+    }
+
     pub fn environment(mut self, name: &str, value: &str) -> Start {
         self.environment.push((name.to_string(), value.to_string()));
         self
@@ -64,9 +73,25 @@ impl Start {
         self
     }
 
+    /// At most so many open descriptors.
+    pub fn descriptors(mut self, limit: u32) -> Start {
+        self.descriptors = Some(limit);
+        self
+    }
+
+    /// The binary, behind a shell that lowers the limit and leaves its pid to it.
+    fn command(&self) -> Command {
+        let binary = env!("CARGO_BIN_EXE_flagstone");
+        let Some(limit) = self.descriptors else { return Command::new(binary) };
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), binary]);
+        command
+    }
+
     /// Starts it and waits for its address.
     pub fn run(self) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flagstone"))
+        let mut child = self
+            .command()
             .args(&self.arguments)
             .env("HOME", self.folder.path())
             .envs(self.environment)
@@ -189,10 +214,28 @@ impl Server {
         rustix::process::kill_process(pid, signal).expect("our child");
     }
 
+    /// Stops the process where it stands, so that several things can happen between two of its looks; [`Server::thaw`] lets it go on.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        wait_for("the server stands still", || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("our child");
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        });
+    }
+
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
     /// SIGTERM, and the exit status.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
         self.wait()
+    }
+
+    /// Whether the process is over.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_some()
     }
 
     pub fn wait(&mut self) -> ExitStatus {
