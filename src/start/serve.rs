@@ -202,7 +202,7 @@ pub(super) fn setup(listeners: heapless::Vec<Listening, { crate::front::mio_net:
 }
 
 /// env_logger into the ring, at RUST_LOG's level or `info`. A line is `LEVEL message`; whoever collects stderr knows the time.
-fn install_log() {
+pub fn install_log() {
     let mut builder = env_logger::Builder::new();
     builder
         .filter_level(log::LevelFilter::Info)
