@@ -173,7 +173,7 @@ pub(super) fn database(options: &Options, parts: &mut Parts) -> Result<Database,
 /// Gives SQLite its memory for this database's pages.
 pub(super) fn install(arenas: &mut Arenas, database: &Database, state: &State) -> Result<usize, StartError> {
     let slots = arenas.install(database.facts.page_size as usize).map_err(no_heap)?;
-    crate::back::heap::set_temporary_folder(&state.temporary);
+    arenas.set_temporary_folder(&state.temporary);
     Ok(slots)
 }
 

@@ -12,6 +12,11 @@ use serde_json::Value;
 /// How long anything that must happen may take on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The binary under test: this build's, or another preset's, which `tools/check-presets.sh` names.
+pub fn binary() -> PathBuf {
+    std::env::var_os("FLAGSTONE_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_flagstone").into(), PathBuf::from)
+}
+
 /// A running server.
 pub struct Server {
     child: Child,
@@ -66,7 +71,7 @@ impl Start {
 
     /// Starts it and waits for its address.
     pub fn run(self) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flagstone"))
+        let mut child = Command::new(binary())
             .args(&self.arguments)
             .env("HOME", self.folder.path())
             .envs(self.environment)
@@ -168,6 +173,14 @@ impl Server {
         let answer = self.get("/-/status");
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
+    }
+
+    /// A build constant of the running binary, by its variable's name without `FLAGSTONE_`.
+    pub fn setting(&self, name: &str) -> usize {
+        let budget = self.get("/-/budget").json();
+        let settings = budget["settings"].as_array().expect("settings").clone();
+        let setting = settings.iter().find(|setting| setting["name"] == format!("FLAGSTONE_{name}"));
+        setting.and_then(|setting| setting["value"].as_u64()).unwrap_or_else(|| panic!("no setting {name}: {budget}")) as usize
     }
 
     /// Waits until the status satisfies `condition`, and returns it.

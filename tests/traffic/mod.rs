@@ -4,8 +4,6 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 
-use flagstone::budget::{BODY_BYTES, HEAD_BYTES, STATEMENTS, TARGET_BYTES};
-
 use crate::server::{Server, read_answer, wait_for};
 
 /// Tables of each kind, and views that fail in each way.
@@ -55,7 +53,7 @@ fn with(status: u16, method: &str, target: &str, fields: &str) -> Case {
 }
 
 /// Requests whose connection goes on, none of them failing inside SQLite.
-pub fn keeping(round: usize) -> Vec<Case> {
+pub fn keeping(round: usize, statements: usize) -> Vec<Case> {
     let (id, sensor) = (round % 2000 + 1, round % 7);
     let mut cases = vec![
         get(200, &format!("/tables/readings/{id}")),
@@ -105,8 +103,8 @@ pub fn keeping(round: usize) -> Vec<Case> {
     ];
     // More shapes of statement than are held, so that some are finalized and prepared anew in every round.
     let columns = ["id", "sensor", "at", "value", "note", "raw"];
-    for at in 0..STATEMENTS / 4 {
-        let shape = round * (STATEMENTS / 4) + at;
+    for at in 0..statements / 4 {
+        let shape = round * (statements / 4) + at;
         let order: Vec<&str> = (0..3).map(|digit| columns[shape / 6_usize.pow(digit) % 6]).collect();
         cases.push(get(200, &format!("/tables/readings?order={}&limit=3", unrepeated(&order))));
     }
@@ -124,17 +122,18 @@ fn unrepeated(names: &[&str]) -> String {
 }
 
 /// Requests that the server answers and then ends the connection.
-pub fn ending() -> Vec<Case> {
+pub fn ending(server: &Server) -> Vec<Case> {
+    let (head, target, body) = (server.setting("HEAD_BYTES"), server.setting("TARGET_BYTES"), server.setting("BODY_BYTES"));
     let long = |count: usize| "x".repeat(count);
     let fields: String = (0..70).map(|at| format!("F{at}: v\r\n")).collect();
     vec![
         closing(200, "GET /tables/readings/1 HTTP/1.0\r\n\r\n"),
         closing(200, "GET /tables/readings/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
-        closing(414, format!("GET /tables/{} HTTP/1.1\r\nHost: localhost\r\n\r\n", long(TARGET_BYTES))),
-        closing(431, format!("GET / HTTP/1.1\r\nHost: localhost\r\nLong: {}\r\n\r\n", long(HEAD_BYTES))),
+        closing(414, format!("GET /tables/{} HTTP/1.1\r\nHost: localhost\r\n\r\n", long(target))),
+        closing(431, format!("GET / HTTP/1.1\r\nHost: localhost\r\nLong: {}\r\n\r\n", long(head))),
         closing(431, format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")),
-        closing(413, format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", BODY_BYTES + 1)),
-        closing(413, format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", BODY_BYTES + 1)),
+        closing(413, format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body + 1)),
+        closing(413, format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body + 1)),
         closing(417, "POST / HTTP/1.1\r\nHost: localhost\r\nExpect: magic\r\nContent-Length: 1\r\n\r\n"),
         closing(501, "BREW /pot HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         closing(505, "GET / HTTP/2.0\r\nHost: localhost\r\n\r\n"),
@@ -144,9 +143,23 @@ pub fn ending() -> Vec<Case> {
     ]
 }
 
-/// Requests that fail inside SQLite.
-pub fn failing() -> Vec<Case> {
-    vec![get(500, "/tables/failing"), get(500, "/tables/missing"), get(500, "/tables/toobig")]
+/// One of the `failing` requests.
+pub fn fails(target: &str) -> Case {
+    get(500, target)
+}
+
+/// A query that runs into its time limit.
+pub fn too_slow() -> Case {
+    get(504, "/tables/slow")
+}
+
+/// Asks for what takes long and goes away.
+pub fn abandon(server: &Server) {
+    let mut stream = server.connect();
+    stream.write_all(b"GET /tables/slow HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("taken");
+    let asked = |status: &serde_json::Value| status["connections"]["running"].as_u64() == Some(1);
+    server.wait_for_status("the query runs", asked);
+    reset(stream);
 }
 
 /// Sends all cases of a kept connection at once, `depth` at a time, and checks each answer's status.
@@ -162,9 +175,23 @@ pub fn pipelined(server: &Server, cases: &[Case], depth: usize) -> usize {
     cases.len()
 }
 
+/// Waits until every connection but the one that asks has ended: a small preset has few slots.
+pub fn settled(server: &Server) {
+    wait_for("the connections have ended", || {
+        let answer = server.get("/-/status");
+        let connections = if answer.status == 200 { answer.json()["connections"].clone() } else { return false };
+        let count = |value: &serde_json::Value| value.as_u64().unwrap_or_default();
+        let all: u64 = connections.as_object().map_or(0, |states| states.values().map(count).sum());
+        count(&connections["free"]) + 1 >= all
+    });
+}
+
 /// Each case on a connection of its own.
 pub fn singly(server: &Server, cases: &[Case]) -> usize {
-    for case in cases {
+    for (at, case) in cases.iter().enumerate() {
+        if at % 4 == 0 {
+            settled(server);
+        }
         let mut stream = server.connect();
         stream.write_all(&case.bytes).expect("the request is taken");
         read(&mut stream, case);
@@ -195,6 +222,7 @@ pub fn cut_short(server: &Server) -> usize {
         stream.write_all(b"GET /tables/readings/7 HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("taken");
         reset(stream);
     }
+    settled(server);
     whole.len().div_ceil(9) + 10
 }
 
@@ -238,15 +266,15 @@ pub fn paged(server: &Server) -> usize {
 
 /// More connections than there are slots and than one client may have, all at once, by addresses of 127.0.0.0/8.
 pub fn crowd(server: &Server) -> usize {
+    let (slots, one_client) = (server.setting("SLOTS"), server.setting("SLOTS_PER_CLIENT"));
     let mut streams = Vec::new();
     let mut refused = 0;
-    for at in 0..flagstone::budget::CONNECTIONS + 40 {
+    for at in 0..slots + 60 {
         let mut stream = from(server, [127, 0, 1, (at / 10) as u8 + 1]);
         stream.write_all(b"GET /tables/readings/").expect("taken");
         streams.push(stream);
     }
-    for at in 0..flagstone::budget::SLOTS_PER_CLIENT + 5 {
-        let _keep = at;
+    for _ in 0..one_client + 5 {
         streams.push(from(server, [127, 0, 2, 1]));
     }
     for stream in &mut streams {
@@ -263,7 +291,7 @@ pub fn crowd(server: &Server) -> usize {
     assert!(refused > 0, "a crowd larger than the slots meets a refusal");
     let count = streams.len();
     drop(streams);
-    wait_for("the crowd is gone", || server.get("/-/health").status == 200);
+    settled(server);
     count
 }
 
