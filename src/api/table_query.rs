@@ -312,6 +312,10 @@ fn put_select(catalog: &Catalog, table: &Table, out: &mut TableQuery) -> Result<
         let column = expression(catalog, table, column);
         sql::put(&mut out.sql, format_args!("{}{column}", if index == 0 { "SELECT " } else { ", " }))?;
     }
+    if out.sql.is_empty() {
+        // A view whose query does not prepare has no columns; asked for its rows, SQLite says what is wrong with it.
+        sql::put(&mut out.sql, format_args!("SELECT 1"))?;
+    }
     Ok(())
 }
 

@@ -19,11 +19,15 @@ pub enum Failed {
 
 /// Sorts an error.
 pub fn failed(error: &Error, stopped: Option<Stopped>) -> Failed {
-    let Error::SqliteFailure(code, message) = error else {
-        log::error!("unexpected error from SQLite: {error}");
-        return Failed::End(internal("database-error", "The query failed", "an unexpected error", None));
+    let (code, message) = match error {
+        Error::SqliteFailure(code, message) => (code, message.as_deref()),
+        // A statement that does not prepare, with its text: ours, so only the message is of use.
+        Error::SqlInputError { error, msg, .. } => (error, Some(msg.as_str())),
+        _ => {
+            log::error!("unexpected error from SQLite: {error}");
+            return Failed::End(internal("database-error", "The query failed", "an unexpected error", None));
+        }
     };
-    let message = message.as_deref();
     let problem = match code.code {
         ErrorCode::OutOfMemory => return Failed::Memory,
         ErrorCode::SchemaChanged => return Failed::Schema,

@@ -28,7 +28,7 @@ use crate::front::{Front, Regions, Setup};
 use crate::job::Reply;
 use crate::memory::StaticCell;
 use crate::memory::heap::Heap;
-use crate::memory::statics::prefault;
+use crate::memory::statics::{populate, prefault};
 use crate::ops::{log_ring, process};
 use crate::policy::hosts::Hosts;
 
@@ -39,6 +39,8 @@ static REPLY: StaticCell<[u8; ANSWER_BYTES]> = StaticCell::new([0; ANSWER_BYTES]
 
 /// Pages of a database that is not there yet (the demo's).
 const USUAL_PAGE: usize = 4096;
+/// The longest log line in bytes: SQLite's messages name what they are about, and a statement may stand in them.
+const LONGEST_LINE: usize = 16 * 1024;
 /// The stack that the deepest query may use, made resident at start.
 const STACK_BYTES: usize = 256 * 1024;
 
@@ -171,7 +173,7 @@ pub(super) fn database(options: &Options, parts: &mut Parts) -> Result<Database,
 /// Gives SQLite its memory for this database's pages.
 pub(super) fn install(arenas: &mut Arenas, database: &Database, state: &State) -> Result<usize, StartError> {
     let slots = arenas.install(database.facts.page_size as usize).map_err(no_heap)?;
-    crate::back::heap::set_temporary_folder(&state.temporary);
+    arenas.set_temporary_folder(&state.temporary);
     Ok(slots)
 }
 
@@ -200,7 +202,7 @@ pub(super) fn setup(listeners: heapless::Vec<Listening, { crate::front::mio_net:
 }
 
 /// env_logger into the ring, at RUST_LOG's level or `info`. A line is `LEVEL message`; whoever collects stderr knows the time.
-fn install_log() {
+pub fn install_log() {
     let mut builder = env_logger::Builder::new();
     builder
         .filter_level(log::LevelFilter::Info)
@@ -215,8 +217,9 @@ fn install_log() {
         let text = panic.payload_as_str().unwrap_or("a payload that is no text");
         log::error!("panic at {}:{}: {text}", place.0, place.1);
     }));
-    // The first line of a thread makes its buffer: now, and as long as lines get.
-    log::debug!("{:1024}", "log");
+    // The first line of a thread makes its buffer: now, at a level that is hardly ever off, and as long as lines get.
+    log::error!("{:LONGEST_LINE$}", "");
+    log_ring::discard();
 }
 
 fn print_block(database: &Database, listed: &[(Address, Listening)], state: &State, back: &Back<'_>, is_demo: bool) {
@@ -266,6 +269,9 @@ impl Around {
         conn.query_row("SELECT datetime('now', 'localtime'), strftime('%Y', 'now', 'localtime')", [], |_| Ok(()))
             .map_err(|error| internal(&format!("SQLite does not work: {error}")))?;
         self.heap.prefault();
+        if let Err(error) = populate() {
+            log::warn!("RssAnon may grow by the few pages that nobody has touched yet: {error}");
+        }
         front.readings.process.started_at = front.unix_time();
         let limit = rustix::process::getrlimit(Resource::Nofile).current;
         front.readings.process.descriptor_limit = limit.unwrap_or(u64::MAX);

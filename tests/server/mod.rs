@@ -12,6 +12,11 @@ use serde_json::Value;
 /// How long anything that must happen may take on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The binary under test: this build's, or another preset's, which `tools/check-presets.sh` names.
+pub fn binary() -> PathBuf {
+    std::env::var_os("FLAGSTONE_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_flagstone").into(), PathBuf::from)
+}
+
 /// A running server.
 pub struct Server {
     child: Child,
@@ -81,10 +86,9 @@ impl Start {
 
     /// The binary, behind a shell that lowers the limit and leaves its pid to it.
     fn command(&self) -> Command {
-        let binary = env!("CARGO_BIN_EXE_flagstone");
-        let Some(limit) = self.descriptors else { return Command::new(binary) };
+        let Some(limit) = self.descriptors else { return Command::new(binary()) };
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), binary]);
+        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]).arg(binary());
         command
     }
 
@@ -193,6 +197,14 @@ impl Server {
         let answer = self.get("/-/status");
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
+    }
+
+    /// A build constant of the running binary, by its variable's name without `FLAGSTONE_`.
+    pub fn setting(&self, name: &str) -> usize {
+        let budget = self.get("/-/budget").json();
+        let settings = budget["settings"].as_array().expect("settings").clone();
+        let setting = settings.iter().find(|setting| setting["name"] == format!("FLAGSTONE_{name}"));
+        setting.and_then(|setting| setting["value"].as_u64()).unwrap_or_else(|| panic!("no setting {name}: {budget}")) as usize
     }
 
     /// Waits until the status satisfies `condition`, and returns it.
