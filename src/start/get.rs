@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use super::serve::{self, Parts};
 use super::{Exit, StartError, state};
 use crate::back::Back;
-use crate::back::open::{How, open};
+use crate::back::open::How;
 use crate::cli::Options;
 use crate::event_loop;
 use crate::front::mio_net::MioNet;
@@ -24,7 +24,8 @@ pub fn get(path: &str, options: &Options) -> Result<u8, StartError> {
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
     let page_slots = serve::install(&mut arenas, &database, &state)?;
     let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
-    let conn = open(&database.path, how).map_err(|error| serve::cannot_open(&database.path, &error))?;
+    let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
+        .map_err(|error| serve::cannot_open(&database.path, &error))?;
     let mut back =
         Back::new(&conn, workspace, state::random(), started).map_err(|error| serve::cannot_read(&database.path, &error))?;
     let failed = |error: std::io::Error| serve::internal(&format!("--get failed: {error}"));
