@@ -19,11 +19,15 @@ pub enum Failed {
 
 /// Sorts an error.
 pub fn failed(error: &Error, stopped: Option<Stopped>) -> Failed {
-    let Error::SqliteFailure(code, message) = error else {
-        log::error!("unexpected error from SQLite: {error}");
-        return Failed::End(internal("database-error", "The query failed", "an unexpected error", None));
+    let (code, message) = match error {
+        Error::SqliteFailure(code, message) => (code, message.as_deref()),
+        // What preparing says when it knows the place, of a view on what is not there any more above all.
+        Error::SqlInputError { error, msg, .. } => (error, Some(msg.as_str())),
+        error => {
+            log::error!("unexpected error from SQLite: {error}");
+            return Failed::End(internal("database-error", "The query failed", "an unexpected error", None));
+        }
     };
-    let message = message.as_deref();
     let problem = match code.code {
         ErrorCode::OutOfMemory => return Failed::Memory,
         ErrorCode::SchemaChanged => return Failed::Schema,
