@@ -336,3 +336,36 @@ fn a_start_under_a_lock_says_so() {
     conn.execute_batch("ROLLBACK").unwrap();
     wait_for("it starts", || start.output(&["--get", "/tables/uniform", path.to_str().unwrap()]).status.success());
 }
+
+/// A database whose writer ended in the middle of a transaction: a copy of file and journal as they are then.
+fn cut_off(path: &Path, into: &Path) {
+    let conn = open(path);
+    // Pages spill into the file before the commit, so that the journal is needed to undo them.
+    conn.execute_batch("PRAGMA cache_size = 2; BEGIN; UPDATE uniform SET value = 9, filler = hex(randomblob(400))").unwrap();
+    for suffix in ["", "-journal"] {
+        std::fs::copy(beside(path, suffix), beside(into, suffix)).expect("file and journal");
+    }
+}
+
+#[test]
+fn a_write_that_was_cut_off_is_told_apart_and_healed_by_the_next_writer() {
+    let start = Start::new();
+    let (made, path) = (start.folder().join("made.db"), start.folder().join("data.db"));
+    open(&made).execute_batch(&uniform("DELETE")).unwrap();
+    std::fs::copy(&made, &path).unwrap();
+    let server = start.database(&path).run();
+    assert_eq!(server.get("/tables/uniform?limit=1&select=value").text(), r#"[{"value":0}]"#);
+    cut_off(&made, &path);
+    for target in ["/tables/uniform", "/tables/uniform/1", "/tables", "/"] {
+        let answer = server.get(target);
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{target}: {}", answer.text());
+        assert_eq!(answer.json()["type"], "tag:flagstone,2026:hot-journal");
+    }
+    // Another server would not start there, and says why.
+    let refused = Start::new().output(&["--get", "/tables", path.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(66), "{said}");
+    assert!(said.contains("a write was cut off") && said.contains("sqlite3"), "{said}");
+    open(&path).query_row("SELECT count(*) FROM uniform", [], |_| Ok(())).unwrap();
+    assert_eq!(server.get("/tables/uniform?limit=1&select=value").text(), r#"[{"value":0}]"#);
+}
