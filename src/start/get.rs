@@ -25,9 +25,9 @@ pub fn get(path: &str, options: &Options) -> Result<u8, StartError> {
     let page_slots = serve::install(&mut arenas, &database, &state)?;
     let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
     let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
-        .map_err(|error| serve::cannot_open(&database.path, &error))?;
+        .map_err(|error| serve::cannot_open(&database.facts, &error))?;
     let mut back =
-        Back::new(&conn, workspace, state::random(), started).map_err(|error| serve::cannot_read(&database.path, &error))?;
+        Back::new(&conn, workspace, state::random(), started).map_err(|error| serve::cannot_read(&database.facts, &error))?;
     let failed = |error: std::io::Error| serve::internal(&format!("--get failed: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, ffi};
 use rustix::process::{Resource, Rlimit};
 
 use super::address::Address;
@@ -144,9 +144,9 @@ fn serve_open(
     around.watched = Watched::of(&database.path);
     // Once there are clients, the waiting is done while they are served.
     let patience = if around.sealed.is_none() { PATIENCE } else { Duration::ZERO };
-    let conn = open_patiently(&database.path, how, patience).map_err(|error| cannot_open(&database.path, &error))?;
+    let conn = open_patiently(&database.path, how, patience).map_err(|error| cannot_open(&database.facts, &error))?;
     let mut back =
-        Back::new(&conn, workspace, state::random(), around.started).map_err(|error| cannot_read(&database.path, &error))?;
+        Back::new(&conn, workspace, state::random(), around.started).map_err(|error| cannot_read(&database.facts, &error))?;
     front.readings.database.pages_total = page_slots as u64;
     front.readings.database.ready = true;
     if around.sealed.is_none() {
@@ -411,11 +411,15 @@ fn no_heap(error: HeapError) -> StartError {
     }
 }
 
-pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StartError {
+pub(super) fn cannot_open(facts: &Facts, error: &rusqlite::Error) -> StartError {
+    let path = facts.path.as_path();
     let path_word = shell_word(path);
     if is_busy(error) {
         let what = format!("{}: another process has locked it for writing; it can be opened when that is done", path.display());
         return StartError::new(Exit::Database, what, &[format!("fuser -v {path_word}   # who has it open")]);
+    }
+    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_ROLLBACK) {
+        return inspect::hot_journal(facts);
     }
     StartError::new(
         Exit::Database,
@@ -424,12 +428,17 @@ pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StartError {
     )
 }
 
-pub(super) fn cannot_read(path: &Path, error: &DescribeError) -> StartError {
+pub(super) fn cannot_read(facts: &Facts, error: &DescribeError) -> StartError {
     match error {
-        DescribeError::Sqlite(error) => cannot_open(path, error),
+        DescribeError::Sqlite(error) => cannot_open(facts, error),
         DescribeError::Full(full) => StartError::new(
             Exit::Database,
-            format!("{}: has more than {} {}, which is what this build's catalog holds", path.display(), full.limit, full.what),
+            format!(
+                "{}: has more than {} {}, which is what this build's catalog holds",
+                facts.path.display(),
+                full.limit,
+                full.what
+            ),
             &["FLAGSTONE_PRESET=pi-4 cargo build --release".to_string()],
         ),
     }
