@@ -111,7 +111,7 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
         let page_slots = install(&mut arenas, &database, &state);
         let end = page_slots.and_then(|page_slots| {
             let start = |front: &mut Front<MioNet>, around: &mut Around, conn: &Connection, back: &Back<'_>| {
-                print_block(&database, &listed, &state, back, options.demo.is_some());
+                print_block(&database, &listed, &state, back, options.demo.is_some(), &served);
                 around.seal(front, conn)
             };
             serve_open(&database, page_slots, workspace, &mut front, &mut reply, &mut around, start)
@@ -233,6 +233,7 @@ fn served(options: &Options, path: &Path) -> String {
     match &options.demo {
         Some(Demo::Temporary) => "--demo".to_string(),
         Some(Demo::Kept(folder)) => format!("--demo {}", shell_word(folder)),
+        None if options.immutable => format!("--immutable {}", shell_word(path)),
         None => shell_word(path),
     }
 }
@@ -273,7 +274,9 @@ fn install_log() {
     log::debug!("{:1024}", "log");
 }
 
-fn print_block(database: &Database, listed: &[(Address, Listening)], state: &State, back: &Back<'_>, is_demo: bool) {
+fn print_block(
+    database: &Database, listed: &[(Address, Listening)], state: &State, back: &Back<'_>, is_demo: bool, served: &str,
+) {
     let catalog = back.catalog();
     let tables: Vec<String> = catalog.tables().iter().map(|table| catalog.table_name(table).to_string()).collect();
     let listen: Vec<Address> =
@@ -298,6 +301,7 @@ fn print_block(database: &Database, listed: &[(Address, Listening)], state: &Sta
         memory_total: (PROCESS_BYTES + KERNEL_BYTES) as u64,
         notes: &notes,
         demo: is_demo,
+        served,
     };
     // Without a reader of stdout the server serves all the same.
     let _ = std::io::stdout().write_all(block.render().as_bytes());
