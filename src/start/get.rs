@@ -1,6 +1,6 @@
 //! Answers one request on stdout, without a server: the real front and back over a pair of sockets.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use super::serve::{self, Parts};
@@ -70,8 +70,9 @@ fn print(answer: &[u8]) -> Result<u8, StartError> {
         return Err(StartError::new(Exit::Internal, "--get gave no answer", &["flagstone --version".to_string()]));
     };
     let mut out = std::io::stdout().lock();
-    let written =
-        out.write_all(&answer[end + 4..]).and_then(|()| if answer.ends_with(b"\n") { Ok(()) } else { out.write_all(b"\n") });
+    // A file gets the body as it is; on a terminal the prompt belongs on a line of its own.
+    let newline: &[u8] = if out.is_terminal() && !answer.ends_with(b"\n") { b"\n" } else { b"" };
+    let written = out.write_all(&answer[end + 4..]).and_then(|()| out.write_all(newline));
     // A reader that has gone (`| head`) has what it wanted.
     let _ = written.and_then(|()| out.flush());
     debug_assert!(!http::response::reason(status).is_empty(), "we send known statuses");
