@@ -370,7 +370,12 @@ impl<N: Net> Front<N> {
         slot.writable |= event.writable;
         slot.ended |= event.ended;
         if event.gone {
-            let reason = if slot.state.reads() { CloseReason::Reset } else { CloseReason::Abandoned };
+            let reason = match slot.state {
+                // The client closed after its answer and our FIN: nothing was lost.
+                State::Lingering(reason) => reason,
+                state if state.reads() => CloseReason::Reset,
+                _ => CloseReason::Abandoned,
+            };
             self.close(id.index, reason);
         } else {
             self.mark_ready(id.index);
