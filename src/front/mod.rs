@@ -129,6 +129,14 @@ impl Sink for Page {
     }
 }
 
+/// The job that is out: whose time it uses, and since when.
+#[derive(Clone, Copy)]
+struct Running {
+    id: SlotId,
+    account: u64,
+    since: Micros,
+}
+
 /// The front half of the server.
 pub struct Front<N: Net> {
     net: N,
@@ -144,7 +152,7 @@ pub struct Front<N: Net> {
     ready: Deque<u16, CONNECTIONS>,
     dirty: Deque<u16, CONNECTIONS>,
     listeners: heapless::Vec<listener::Listener, { mio_net::MAX_LISTENERS }>,
-    running: Option<SlotId>,
+    running: Option<Running>,
     serving: Option<u16>,
     now: Micros,
     last_turn_end: Micros,
@@ -229,7 +237,7 @@ impl<N: Net> Front<N> {
         self.metrics.nested_turns += 1;
         self.turn(Wait::No);
         match self.running {
-            Some(id) if self.slots.get(id).is_none() => Go::Stop,
+            Some(running) if self.slots.get(running.id).is_none() => Go::Stop,
             _ => Go::On,
         }
     }
@@ -250,15 +258,14 @@ impl<N: Net> Front<N> {
         let exchange = slot.exchange.take().expect("a queued slot has its request");
         self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
         self.metrics.jobs += 1;
-        self.running = Some(id);
+        self.running = Some(Running { id, account: entry.client, since: self.now });
         Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
     }
 
     /// Takes a job back: answers its client, or puts it into the queue again when the database was locked.
     pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
-        let started = self.now;
         self.now = self.net.now();
-        self.running = None;
+        self.book_job();
         let Job { slot: id, exchange, arrived, .. } = job;
         let Some(slot) = self.slots.get(id) else {
             self.metrics.abandoned_jobs += 1;
@@ -268,10 +275,6 @@ impl<N: Net> Front<N> {
             return;
         };
         slot.exchange = Some(exchange);
-        let account = slot.client.account(id.index);
-        let spent = self.now.saturating_sub(started.max(slot.since));
-        self.metrics.job_micros += spent;
-        self.queue.charge(account, spent);
         self.serving = Some(id.index);
         if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.busy_ms * MS {
             self.metrics.busy_retries += 1;
@@ -281,6 +284,14 @@ impl<N: Net> Front<N> {
             self.drive(id.index);
         }
         self.serving = None;
+    }
+
+    /// The job is back: books its time to its client, also to one that has left meanwhile.
+    fn book_job(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        let spent = self.now.saturating_sub(running.since);
+        self.metrics.job_micros += spent;
+        self.queue.charge(running.account, spent);
     }
 
     /// Whether the server is stopping and every connection has ended.
@@ -321,7 +332,8 @@ impl<N: Net> Front<N> {
     /// A job panicked: its request buffer is gone with it, its client gets the last word.
     pub fn job_panicked(&mut self, id: SlotId, exchange: Box<Exchange>) {
         self.metrics.panics += 1;
-        self.running = None;
+        self.now = self.net.now();
+        self.book_job();
         let mut exchange = exchange;
         match self.slots.get(id) {
             Some(slot) => {
