@@ -275,10 +275,13 @@ impl<S> Slots<S> {
         0..CONNECTIONS as u16
     }
 
-    /// The public connection that has been idle longest.
+    /// The public connection that has been idle longest; one whose next request may have come is not idle.
     pub fn longest_idle(&self) -> Option<u16> {
         (0..SLOTS as u16)
-            .filter(|&index| self.peek(index).state == State::Idle && self.peek(index).out.is_empty())
+            .filter(|&index| {
+                let slot = self.peek(index);
+                slot.state == State::Idle && slot.out.is_empty() && !slot.readable
+            })
             .min_by_key(|&index| self.peek(index).since)
     }
 
