@@ -131,7 +131,8 @@ impl<N: Net> Front<N> {
         let sent = self.net.write(&mut socket, &[std::io::IoSlice::new(answer.as_bytes())]);
         self.metrics.writes += 1;
         self.net.finish_writing(&mut socket);
-        let Some(index) = self.slots.take(Part::Refusal).filter(|_| sent.is_ok()) else {
+        let place = if sent.is_ok() { self.slots.take(Part::Refusal) } else { None };
+        let Some(index) = place else {
             self.metrics.closed[CloseReason::Refused as usize] += 1;
             return;
         };
