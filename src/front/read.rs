@@ -111,19 +111,31 @@ impl<N: Net> Front<N> {
     }
 
     fn enter_phase(&mut self, index: u16, phase: Phase) {
-        let (now, config) = (self.now, &self.setup.config);
-        let slot = self.slots.at(index);
-        let (state, within) = match phase {
-            Phase::FirstByte if slot.state == State::FirstByte => return,
-            Phase::FirstByte => (State::Idle, config.idle_ms * MS),
-            Phase::Head => (State::Head, config.head_ms * MS),
-            Phase::Body => (State::Body, config.body_ms * MS),
+        let before = self.slots.peek(index).state;
+        let state = match phase {
+            Phase::FirstByte if before == State::FirstByte => return,
+            Phase::FirstByte => State::Idle,
+            Phase::Head => State::Head,
+            Phase::Body => State::Body,
         };
-        if slot.state != state {
-            slot.enter(state, now, within);
-            let due = slot.deadline;
-            self.next_timer = self.next_timer.min(due);
+        if before != state {
+            self.enter_reading(index, state);
         }
+    }
+
+    /// Enters a state in which the client has the word, for as long as it has it.
+    pub(super) fn enter_reading(&mut self, index: u16, state: State) {
+        let config = &self.setup.config;
+        let within = MS
+            * match state {
+                State::FirstByte => config.first_byte_ms,
+                State::Head => config.head_ms,
+                State::Body => config.body_ms,
+                _ => config.idle_ms,
+            };
+        let now = self.now;
+        self.slots.at(index).enter(state, now, within);
+        self.next_timer = self.next_timer.min(now + within);
     }
 
     fn fill(&mut self, index: u16) -> Filled {

@@ -57,7 +57,8 @@ impl<N: Net> Front<N> {
         self.after_flush(index)
     }
 
-    /// Sets or lifts the write deadline, and ends a connection that only waited for its output to be taken.
+    /// Sets or lifts the write deadline, and ends a connection that only waited for its output to be taken. While a client takes its
+    /// answers that is the only deadline: the time of its next request begins when it has them.
     fn after_flush(&mut self, index: u16) -> bool {
         let (now, write) = (self.now, self.setup.config.write_ms * MS);
         let slot = self.slots.at(index);
@@ -68,10 +69,19 @@ impl<N: Net> Front<N> {
             if let State::Closing(reason) = slot.state {
                 return self.end(index, reason);
             }
-        } else if slot.write_deadline == NEVER || slot.taken >= PROGRESS_BYTES {
-            slot.taken = 0;
-            slot.write_deadline = now + write;
-            self.next_timer = self.next_timer.min(now + write);
+            if slot.state.reads() && slot.deadline == NEVER {
+                let state = slot.state;
+                self.enter_reading(index, state);
+            }
+        } else {
+            if slot.state.reads() {
+                slot.deadline = NEVER;
+            }
+            if slot.write_deadline == NEVER || slot.taken >= PROGRESS_BYTES {
+                slot.taken = 0;
+                slot.write_deadline = now + write;
+                self.next_timer = self.next_timer.min(now + write);
+            }
         }
         true
     }
