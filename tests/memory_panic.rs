@@ -272,7 +272,7 @@ fn a_panic_in_the_job_itself(back: &mut Back<'_>, reply: &mut Reply) {
     let job = Job { slot: SlotId { index: 0, generation: 0 }, exchange, arrived: 0, deadline: Micros::MAX };
     let before = HEAP.readings();
 
-    let caught = catch_unwind(AssertUnwindSafe(|| back.run(&job, reply, &mut || panic!("in a turn"))));
+    let caught = catch_unwind(AssertUnwindSafe(|| back.run(&job, reply, &mut |_| panic!("in a turn"))));
 
     let payload = caught.expect_err("the panic comes out behind SQLite");
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"in a turn"));
@@ -280,7 +280,7 @@ fn a_panic_in_the_job_itself(back: &mut Back<'_>, reply: &mut Reply) {
     let after = HEAP.readings();
     // The payload and its frame, thrown twice, and the interrupted statement's error.
     assert_eq!((after.live, after.sealed_allocations - before.sealed_allocations), (before.live, 5));
-    let outcome = back.run(&job, reply, &mut || Go::On);
+    let outcome = back.run(&job, reply, &mut |_| Go::On);
     assert!(matches!(outcome, Outcome::Rows(_)), "{outcome:?}");
     assert_eq!(reply.body(), br#"[{"n":100000}]"#);
     assert_eq!(HEAP.readings().live, before.live);

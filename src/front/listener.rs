@@ -33,6 +33,10 @@ impl Listener {
         self.ready && self.paused_until <= now
     }
 
+    pub(super) fn is_awake(&self) -> bool {
+        self.ready
+    }
+
     pub(super) fn paused_until(&self) -> Option<Micros> {
         (self.ready && self.paused_until > 0).then_some(self.paused_until)
     }

@@ -4,6 +4,7 @@
 //! then it serves, refuses and queues, but starts no job. [`Front::next_job`] and [`Front::finish`] are the way to the back and home.
 
 mod answer;
+pub mod audit;
 mod listener;
 pub mod mio_net;
 pub mod net;
@@ -77,7 +78,7 @@ static OUTPUT_INDEX: StaticCell<[u16; OUTPUT_BLOCKS]> = StaticCell::new([0; OUTP
 
 /// The front's fixed regions.
 pub struct Regions {
-    requests: &'static mut [[u8; REQUEST_BYTES]],
+    requests: heapless::Vec<&'static mut [u8], EXCHANGES>,
     head: &'static mut [u8],
     page: &'static mut [u8],
     output: &'static mut [[u8; OUTPUT_BLOCK_BYTES]],
@@ -87,24 +88,26 @@ pub struct Regions {
 impl Regions {
     /// The static regions, resident; `None` when they are taken already.
     pub fn take() -> Option<Regions> {
-        let regions = Regions {
-            requests: REQUESTS.take()?,
+        let mut regions = Regions {
+            requests: REQUESTS.take()?.iter_mut().map(|bytes| bytes.as_mut_slice()).collect(),
             head: HEAD.take()?,
             page: PAGE.take()?,
             output: OUTPUT.take()?,
             output_index: OUTPUT_INDEX.take()?,
         };
-        crate::memory::statics::prefault(regions.requests.as_flattened_mut());
+        for bytes in &mut regions.requests {
+            crate::memory::statics::prefault(bytes);
+        }
         crate::memory::statics::prefault(regions.head);
         crate::memory::statics::prefault(regions.page);
         crate::memory::statics::prefault(regions.output.as_flattened_mut());
         Some(regions)
     }
 
-    /// Regions of the same sizes on the heap, for simulations beside each other.
+    /// Regions of the same sizes on the heap, for simulations beside each other; [`Front::into_regions`] makes them last for many.
     pub fn leaked() -> Regions {
         Regions {
-            requests: vec![[0; REQUEST_BYTES]; EXCHANGES].leak(),
+            requests: vec![[0; REQUEST_BYTES]; EXCHANGES].leak().iter_mut().map(|bytes| bytes.as_mut_slice()).collect(),
             head: vec![0; ANSWER_HEAD_BYTES].leak(),
             page: vec![0; OPS_ANSWER_BYTES].leak(),
             output: vec![[0; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS].leak(),
@@ -135,6 +138,8 @@ struct Running {
     /// Whose share of the back's time it uses.
     account: u64,
     started: Micros,
+    /// Time of turns inside it: others' work, not its client's.
+    turned: Micros,
 }
 
 /// The front half of the server.
@@ -170,7 +175,7 @@ pub struct Front<N: Net> {
 impl<N: Net> Front<N> {
     /// A front over `net` with all its memory.
     pub fn new(net: N, setup: Setup, regions: Regions) -> Front<N> {
-        let mut buffers = regions.requests.iter_mut();
+        let mut buffers = regions.requests.into_iter();
         let mut exchange = || {
             let bytes = buffers.next().expect("there are EXCHANGES buffers");
             Box::new(Exchange::new(bytes))
@@ -236,7 +241,12 @@ impl<N: Net> Front<N> {
     /// for the job.
     pub fn nested_turn(&mut self, wait: Micros) -> Go {
         self.metrics.nested_turns += 1;
+        let before = self.net.now();
         self.turn(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
+        let turned = self.net.now().saturating_sub(before);
+        if let Some(running) = &mut self.running {
+            running.turned += turned;
+        }
         match self.running {
             Some(running) if self.slots.get(running.id).is_none() => Go::Stop,
             _ => Go::On,
@@ -259,7 +269,7 @@ impl<N: Net> Front<N> {
         let exchange = slot.exchange.take().expect("a queued slot has its request");
         self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
         self.metrics.jobs += 1;
-        self.running = Some(Running { id, account: entry.client, started: self.now });
+        self.running = Some(Running { id, account: entry.client, started: self.now, turned: 0 });
         Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
     }
 
@@ -343,7 +353,7 @@ impl<N: Net> Front<N> {
     /// The end of the running job: its time is booked to the client that used it, also when that has gone.
     fn book_job(&mut self) {
         if let Some(running) = self.running.take() {
-            let spent = self.now.saturating_sub(running.started);
+            let spent = self.now.saturating_sub(running.started + running.turned);
             self.metrics.job_micros += spent;
             self.queue.charge(running.account, spent);
         }

@@ -193,7 +193,10 @@ impl<N: Net> Front<N> {
             self.metrics.reads += 1;
             match self.net.read(socket, &mut waste) {
                 Ok(0) => return self.close(index, reason),
-                Ok(count) => slot.readable = count == waste.len() || slot.ended,
+                Ok(count) => {
+                    slot.readable = count == waste.len() || slot.ended;
+                    self.metrics.received_bytes += count as u64;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => slot.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.close(index, reason),

@@ -270,6 +270,11 @@ impl<S> Slots<S> {
         self.used_high
     }
 
+    /// Drops all connections and hands back the request buffers.
+    pub fn into_exchanges(self) -> impl Iterator<Item = Box<Exchange>> {
+        self.slab.into_iter().filter_map(|(_, slot)| slot.exchange)
+    }
+
     /// Every place.
     pub fn places(&self) -> impl Iterator<Item = u16> + use<S> {
         0..CONNECTIONS as u16

@@ -57,7 +57,8 @@ impl<N: Net> Front<N> {
         self.after_flush(index)
     }
 
-    /// Sets or lifts the write deadline, and ends a connection that only waited for its output to be taken.
+    /// Sets or lifts the write deadline, and ends a connection that only waited for its output to be taken. While a client takes its
+    /// answers that is the only deadline: the time of its next request begins when it has them.
     fn after_flush(&mut self, index: u16) -> bool {
         let (now, write) = (self.now, self.setup.config.write_ms * MS);
         let slot = self.slots.at(index);
