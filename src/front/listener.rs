@@ -116,9 +116,9 @@ impl<N: Net> Front<N> {
         {
             return Some(index);
         }
-        let idle = self.slots.longest_idle()?;
+        let idle = self.slots.longest_idle(listening)?;
         self.close(idle, CloseReason::Reclaimed);
-        self.slots.take(Part::Public)
+        self.slots.take(Part::of(usize::from(idle)))
     }
 
     /// Sends a ready-made refusal; from a slot of the reserve while there is one, so that the client surely gets it.

@@ -270,11 +270,20 @@ impl<S> Slots<S> {
         0..CONNECTIONS as u16
     }
 
-    /// The public connection that has been idle longest.
-    pub fn longest_idle(&self) -> Option<u16> {
-        (0..SLOTS as u16)
-            .filter(|&index| self.peek(index).state == State::Idle && self.peek(index).out.is_empty())
-            .min_by_key(|&index| self.peek(index).since)
+    /// The connection that has been idle longest, among the slots that a newcomer of this listener may take. One whose next request may
+    /// have arrived already is not idle.
+    pub fn longest_idle(&self, listening: Listening) -> Option<u16> {
+        let idle = |part: std::ops::Range<usize>| {
+            (part.start as u16..part.end as u16)
+                .filter(|&index| {
+                    let slot = self.peek(index);
+                    slot.state == State::Idle && slot.out.is_empty() && !slot.readable
+                })
+                .min_by_key(|&index| self.peek(index).since)
+        };
+        // Operators first make room among themselves: their slots are reserved so that nobody else has to go.
+        let of_ops = (listening == Listening::Ops).then(|| idle(SLOTS..SLOTS + OPS_SLOTS)).flatten();
+        of_ops.or_else(|| idle(0..SLOTS))
     }
 
     /// How many slots are in each state.
