@@ -73,6 +73,22 @@ impl Wire {
         read_answer(&mut self.stream, head_only)
     }
 
+    /// The length of the next answer's head, which is taken.
+    pub fn head_of_next(&mut self) -> usize {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).expect("a head");
+            head.push(byte[0]);
+        }
+        head.len()
+    }
+
+    /// Takes `count` bytes.
+    pub fn skip(&mut self, count: usize) {
+        self.stream.read_exact(&mut vec![0; count]).expect("a body");
+    }
+
     /// One request, one answer.
     pub fn ask(&mut self, target: &str) -> Answer {
         self.send(get(target));
