@@ -250,13 +250,16 @@ impl<N: Net> Front<N> {
         };
         let sending = Sending { body: request.method != Method::Head, keep };
         exchange.next_request();
-        let sent = match self.queue_answer(index, status, fields, &body, sending) {
-            Ok(()) => status,
-            Err(Full) => self.answer_output_full(index, sending),
+        let (sent, queued) = match self.queue_answer(index, status, fields, &body, sending) {
+            Ok(()) => (status, true),
+            Err(Full) => (503, self.answer_output_full(index, sending)),
         };
         self.metrics.answered(kind, sent);
         self.metrics.durations.observe(self.net.now().saturating_sub(self.slots.peek(index).request_at));
-        if keep == Keep::Close {
+        if !queued {
+            // The next answer would be taken for the one that is missing.
+            self.set_closing(index, CloseReason::Refused);
+        } else if keep == Keep::Close {
             self.set_closing(index, if draining { CloseReason::Drained } else { CloseReason::ClientAsked });
         } else {
             let (now, idle) = (self.now, self.setup.config.idle_ms * MS);
@@ -265,8 +268,8 @@ impl<N: Net> Front<N> {
         }
     }
 
-    /// The blocks cannot hold the answer because clients are slow to take theirs: a short 503 instead, or the connection's end.
-    fn answer_output_full(&mut self, index: u16, sending: Sending) -> u16 {
+    /// The blocks cannot hold the answer because clients are slow to take theirs: a short 503 instead; false when that does not fit either.
+    fn answer_output_full(&mut self, index: u16, sending: Sending) -> bool {
         self.refuse(Refusal::OutputFull);
         let problem = unavailable("output-full", "Too many answers are waiting for slow clients", 1);
         self.page.len = 0;
@@ -274,10 +277,7 @@ impl<N: Net> Front<N> {
         debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
         let fields =
             Fields { content_type: Some("application/problem+json"), retry_after: problem.retry_after, ..Fields::default() };
-        if self.queue_answer(index, 503, fields, &Body::Page, sending).is_err() {
-            self.set_closing(index, CloseReason::Refused);
-        }
-        503
+        self.queue_answer(index, 503, fields, &Body::Page, sending).is_ok()
     }
 
     pub(super) fn set_closing(&mut self, index: u16, reason: CloseReason) {
