@@ -174,9 +174,14 @@ impl<S> Slot<S> {
         self.deadline = now.saturating_add(within);
     }
 
+    /// Whether the client owes us nothing but to take its answers: until then nothing more is read from it, so it cannot be late.
+    pub fn only_writes(&self) -> bool {
+        self.state.reads() && self.write_deadline != NEVER
+    }
+
     /// The time at which the timers must look at it.
     pub fn due(&self) -> Micros {
-        self.deadline.min(self.write_deadline)
+        if self.only_writes() { self.write_deadline } else { self.deadline.min(self.write_deadline) }
     }
 }
 

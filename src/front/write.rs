@@ -62,6 +62,12 @@ impl<N: Net> Front<N> {
         let (now, write) = (self.now, self.setup.config.write_ms * MS);
         let slot = self.slots.at(index);
         if slot.out.is_empty() {
+            if slot.only_writes() {
+                // Its time to go on begins when it has what it waited for.
+                let within = slot.deadline - slot.since;
+                slot.enter(slot.state, now, within);
+                self.next_timer = self.next_timer.min(slot.deadline);
+            }
             slot.answers = 0;
             slot.taken = 0;
             slot.write_deadline = NEVER;
