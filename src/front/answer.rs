@@ -75,6 +75,10 @@ impl<N: Net> Front<N> {
                 self.answer(index, kind, 204, fields, Body::Empty);
             }
             Judged::Problem(kind, problem) => self.answer_problem(index, kind, &problem),
+            Judged::Refusal(kind, refusal, problem) => {
+                self.refuse(refusal);
+                self.answer_problem(index, kind, &problem);
+            }
         }
     }
 
@@ -103,8 +107,12 @@ impl<N: Net> Front<N> {
             Route::Ops(page) if self.may_see(index, page) => Judged::Page(page),
             Route::Ops(_) => Judged::Problem(kind, elsewhere()),
             _ if slot.listening == Listening::Ops => Judged::Problem(kind, ops_only()),
-            _ if self.draining_since.is_some() => Judged::Problem(kind, unavailable("stopping", "The server is stopping", 1)),
-            _ if self.heap_in_reserve => Judged::Problem(kind, unavailable("heap-reserve", "The server is out of memory", 10)),
+            _ if self.draining_since.is_some() => {
+                Judged::Refusal(kind, Refusal::Draining, unavailable("stopping", "The server is stopping", 1))
+            }
+            _ if self.heap_in_reserve => {
+                Judged::Refusal(kind, Refusal::HeapReserve, unavailable("heap-reserve", "The server is out of memory", 10))
+            }
             _ => Judged::Queue,
         }
     }
@@ -368,6 +376,7 @@ enum Judged {
     Page(Ops),
     Options(RouteKind),
     Problem(RouteKind, Problem),
+    Refusal(RouteKind, Refusal, Problem),
 }
 
 fn misdirected() -> Problem {
