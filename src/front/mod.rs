@@ -347,6 +347,7 @@ impl<N: Net> Front<N> {
 
     fn note_events(&mut self) {
         let events = std::mem::take(&mut self.events);
+        let mut stop = false;
         for event in &events {
             match event.token {
                 Token::Listener(at) => {
@@ -354,11 +355,15 @@ impl<N: Net> Front<N> {
                         listener.wake();
                     }
                 }
-                Token::Stop => self.drain(),
+                Token::Stop => stop = true,
                 Token::Slot(id) => self.note_slot_event(id, *event),
             }
         }
         self.events = events;
+        // When it is known whose requests have arrived.
+        if stop {
+            self.drain();
+        }
     }
 
     fn note_slot_event(&mut self, id: SlotId, event: Ready) {
@@ -420,6 +425,8 @@ impl<N: Net> Front<N> {
         for index in self.slots.places() {
             let slot = self.slots.peek(index);
             match slot.state {
+                // What has arrived is read first; `step` closes those of whom nothing had.
+                State::Idle | State::FirstByte if slot.out.is_empty() && slot.readable => {}
                 State::Idle | State::FirstByte if slot.out.is_empty() => self.close(index, CloseReason::Drained),
                 State::Idle => self.set_closing(index, CloseReason::Drained),
                 _ => {}

@@ -81,7 +81,14 @@ impl<N: Net> Front<N> {
                 self.enter_phase(index, phase);
                 match self.fill(index) {
                     Filled::Bytes => true,
-                    Filled::Nothing => false,
+                    Filled::Nothing => {
+                        let slot = self.slots.peek(index);
+                        let waits = matches!(slot.state, State::FirstByte | State::Idle) && slot.out.is_empty();
+                        if waits && self.draining_since.is_some() {
+                            self.close(index, CloseReason::Drained);
+                        }
+                        false
+                    }
                     Filled::Failed => {
                         self.close(index, CloseReason::Reset);
                         false

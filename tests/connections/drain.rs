@@ -70,6 +70,35 @@ fn a_server_without_connections_stops_at_once_and_on_both_signals() {
     }
 }
 
+/// Requests and the signal are found by the same look at the sockets.
+#[test]
+fn a_request_that_arrived_before_the_stop_is_answered() {
+    let mut server = Server::with(SQL);
+    let mut wires: Vec<Wire> = (0..8).map(|_| Wire::to(server.address)).collect();
+    for wire in &mut wires {
+        assert_eq!(wire.ask("/-/health").status, 200);
+    }
+    server.freeze();
+    for wire in &wires[..4] {
+        wire.send(get("/tables/sensors/1"));
+    }
+    server.signal(Signal::TERM);
+    for wire in &wires[4..6] {
+        wire.send(get("/-/health"));
+    }
+    server.thaw();
+    for wire in &mut wires[..6] {
+        let answer = wire.answer();
+        assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+        assert_eq!(answer.field("connection"), Some("close"));
+        wire.ends("answered");
+    }
+    for wire in &mut wires[6..] {
+        wire.ends("idle");
+    }
+    assert!(server.wait().success());
+}
+
 /// Seen by clients that came before the stop.
 #[test]
 fn health_says_ready_no_more_while_the_server_stops() {

@@ -29,7 +29,7 @@ fn a_full_pipe_for_a_log_is_noticed_by_no_client() {
     }
     let dropped = probe.metric(DROPPED);
     assert!(dropped > 200, "{dropped}");
-    assert_eq!(probe.status()["log_lines_dropped"].as_u64(), Some(probe.metric(DROPPED)));
+    probe.wait_for("both pages say so", |probe| probe.status()["log_lines_dropped"].as_u64() == Some(probe.metric(DROPPED)));
     // A reader that comes at last finds whole lines, and how many are missing.
     let mut text = Vec::new();
     let mut piece = [0; 4096];

@@ -60,8 +60,8 @@ fn one_more_than_all_slots_is_turned_away_while_all_are_busy() {
         assert_eq!(wire.answer().json()["id"], 1);
     }
     drop(wires);
-    assert_eq!(Wire::to(server.address).ask("/tables/sensors/1").status, 200);
     probe.wait_for("every slot is free again", |probe| probe.metric("flagstone_use{part=\"connections\"}") == 1);
+    assert_eq!(Wire::to(server.address).ask("/tables/sensors/1").status, 200);
 }
 
 #[test]
@@ -143,10 +143,13 @@ fn operators_are_answered_when_every_public_slot_is_busy() {
     let (server, ops) = with_ops(Start::new());
     let wires = fill(&server);
     // Those that stay connected and idle do not keep the next one out.
-    let mut kept: Vec<Wire> = (0..OPS_SLOTS + 2).map(|_| Wire::to(ops)).map(|mut wire| {
-        assert_eq!(wire.ask("/-/health").status, 200);
-        wire
-    }).collect();
+    let mut kept: Vec<Wire> = (0..OPS_SLOTS + 2)
+        .map(|_| Wire::to(ops))
+        .map(|mut wire| {
+            assert_eq!(wire.ask("/-/health").status, 200);
+            wire
+        })
+        .collect();
     assert_eq!(kept.last_mut().expect("some").status_of("connections", "head"), SLOTS as u64);
     for page in ["/-/ready", "/-/status", "/-/metrics", "/-/budget"] {
         assert_eq!(Wire::to(ops).ask(page).status, 200, "{page}");
@@ -175,4 +178,21 @@ fn a_refusal_that_cannot_be_sent_costs_no_slot() {
     drop(probe);
     server.signal(Signal::TERM);
     wait_for("the server counts no connection and ends", || server.has_ended());
+}
+
+#[test]
+fn a_query_that_nobody_waits_for_is_interrupted_and_its_slot_is_free_at_once() {
+    let server = Server::with(SQL);
+    let mut probe = Probe::of(&server);
+    let gone = Wire::to(server.address);
+    gone.send(crate::wire::get("/tables/endless"));
+    probe.wait_for("the query runs", |probe| probe.connections("running") == 1);
+    let mut next = Wire::to(server.address);
+    next.send(crate::wire::get("/tables/sensors/1"));
+    gone.reset();
+    assert_eq!(next.answer().json()["id"], 1);
+    assert_eq!(probe.metric("flagstone_abandoned_jobs_total"), 1);
+    assert_eq!(probe.closed("abandoned"), 1);
+    assert_eq!(probe.metric("flagstone_query_timeouts_total"), 0);
+    assert_eq!(probe.metric("flagstone_use{part=\"connections\"}"), 2);
 }

@@ -102,7 +102,9 @@ fn only_hosts_of_this_machine_are_answered_for() {
 #[test]
 fn head_is_get_without_its_body() {
     let server = Server::with(SQL);
-    for target in ["/", "/tables", "/tables/sensors", "/tables/many?limit=2", "/tables/sensors/1", "/tables/sensors/9", "/nowhere"] {
+    for target in
+        ["/", "/tables", "/tables/sensors", "/tables/many?limit=2", "/tables/sensors/1", "/tables/sensors/9", "/nowhere"]
+    {
         let got = server.request("GET", target, &[]);
         let head = server.request("HEAD", target, &[]);
         assert_eq!(head.status, got.status);
@@ -175,7 +177,10 @@ fn a_client_that_waits_for_100_gets_it_once_and_only_then() {
 fn a_body_half_sent_behind_its_100_is_waited_for() {
     let server = Server::with(SQL);
     let mut wire = Wire::to(server.address);
-    wire.send(format!("{}POST /tables HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", get("/-/health")));
+    wire.send(format!(
+        "{}POST /tables HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+        get("/-/health")
+    ));
     assert_eq!(wire.answer().status, 200, "the answer before it comes first");
     assert_eq!(wire.answer().status, 100);
     wire.send("hel");

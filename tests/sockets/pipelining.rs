@@ -84,7 +84,11 @@ fn after_a_bad_request_the_earlier_ones_are_answered_and_the_later_ones_are_not(
     for before in [1, 3, PIPELINE - 1, PIPELINE, PIPELINE + 1] {
         for good in [HEALTH.to_string(), get("/tables/sensors/1")] {
             let mut wire = Wire::to(server.address);
-            wire.send(format!("{}GET / HTTP/1.1\r\nHost: localhost\r\nBad Name: x\r\n\r\n{}", good.repeat(before), good.repeat(3)));
+            wire.send(format!(
+                "{}GET / HTTP/1.1\r\nHost: localhost\r\nBad Name: x\r\n\r\n{}",
+                good.repeat(before),
+                good.repeat(3)
+            ));
             for _ in 0..before {
                 assert_eq!(wire.answer().status, 200);
             }
