@@ -126,6 +126,15 @@ impl Sink for Page {
     }
 }
 
+/// What the running job will be charged, and to whom.
+#[derive(Clone, Copy, Default)]
+struct Bill {
+    account: u64,
+    since: Micros,
+    /// Time of turns inside the job: others' work, not its client's.
+    turned: Micros,
+}
+
 /// The front half of the server.
 pub struct Front<N: Net> {
     net: N,
@@ -142,6 +151,7 @@ pub struct Front<N: Net> {
     dirty: Deque<u16, CONNECTIONS>,
     listeners: heapless::Vec<listener::Listener, { mio_net::MAX_LISTENERS }>,
     running: Option<SlotId>,
+    bill: Bill,
     serving: Option<u16>,
     now: Micros,
     last_turn_end: Micros,
@@ -183,6 +193,7 @@ impl<N: Net> Front<N> {
             dirty: Deque::new(),
             listeners,
             running: None,
+            bill: Bill::default(),
             serving: None,
             now,
             last_turn_end: now,
@@ -224,7 +235,9 @@ impl<N: Net> Front<N> {
     /// A turn from inside the running job; the answer says whether anybody still waits for it.
     pub fn nested_turn(&mut self) -> Go {
         self.metrics.nested_turns += 1;
+        let before = self.net.now();
         self.turn(Wait::No);
+        self.bill.turned += self.net.now().saturating_sub(before);
         match self.running {
             Some(id) if self.slots.get(id).is_none() => Go::Stop,
             _ => Go::On,
@@ -248,14 +261,17 @@ impl<N: Net> Front<N> {
         self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
         self.metrics.jobs += 1;
         self.running = Some(id);
+        self.bill = Bill { account: entry.client, since: self.now, turned: 0 };
         Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
     }
 
     /// Takes a job back: answers its client, or puts it into the queue again when the database was locked.
     pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
-        let started = self.now;
         self.now = self.net.now();
         self.running = None;
+        let spent = self.now.saturating_sub(self.bill.since + self.bill.turned);
+        self.metrics.job_micros += spent;
+        self.queue.charge(self.bill.account, spent);
         let Job { slot: id, exchange, arrived, .. } = job;
         let Some(slot) = self.slots.get(id) else {
             self.metrics.abandoned_jobs += 1;
@@ -265,10 +281,6 @@ impl<N: Net> Front<N> {
             return;
         };
         slot.exchange = Some(exchange);
-        let account = slot.client.account(id.index);
-        let spent = self.now.saturating_sub(started.max(slot.since));
-        self.metrics.job_micros += spent;
-        self.queue.charge(account, spent);
         self.serving = Some(id.index);
         if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.busy_ms * MS {
             self.metrics.busy_retries += 1;
