@@ -232,6 +232,12 @@ const fn row(name: &'static str, bytes: usize, sum: &'static str) -> Row {
     Row { name, bytes, sum }
 }
 
+const CATALOG_TEXT: &str = [
+    "64 tables, 1,024 columns, 32 KiB of names",
+    "512 tables, 8,192 columns, 256 KiB of names",
+    "1,024 tables, 16,384 columns, 512 KiB of names",
+][PRESET_INDEX];
+
 /// Process memory: compared with RssAnon.
 pub const PROCESS: &[Row] = &[
     row("request buffers", EXCHANGES * REQUEST_BYTES, "(SLOTS + OPS_SLOTS + 1) x (HEAD_BYTES + BODY_BYTES + 2 KiB)"),
@@ -240,7 +246,7 @@ pub const PROCESS: &[Row] = &[
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
     row("SQLite heap", SQLITE_HEAP_BYTES, "SQLITE_HEAP_KIB"),
     row("SQLite page cache", SQLITE_PAGES_BYTES, "SQLITE_PAGES_KIB"),
-    row("catalog of tables and columns", CATALOG_BYTES, "512 tables, 8,192 columns, 256 KiB of names"),
+    row("catalog of tables and columns", CATALOG_BYTES, CATALOG_TEXT),
     row("query workspace", QUERY_BYTES, "SQL text, bound values, column prefixes of the running query"),
     row("Rust heap", HEAP_BYTES, "HEAP_KIB"),
     row("log ring", LOG_BYTES, "LOG_KIB"),
@@ -277,7 +283,10 @@ pub const TOTAL_BYTES: usize = TOTAL_MIB * MIB;
 /// What a service manager should allow: both sums and 4 MiB for what the sheet does not cause (file-backed text).
 pub const MEMORY_MAX_BYTES: usize = PROCESS_BYTES + KERNEL_BYTES + 4 * MIB;
 
-const OVER_TEXT: &str = "the memory sheet is over FLAGSTONE_TOTAL_MIB by            KiB";
+const OVER_TEXT: &str = "the memory sheet is over FLAGSTONE_TOTAL_MIB by           ";
+/// Bytes at the end of the text for number and unit.
+const SPACE: usize = 10;
+const UNIT: &[u8] = b" KiB";
 const OVER: [u8; OVER_TEXT.len()] = {
     let mut text = [0; OVER_TEXT.len()];
     let mut i = 0;
@@ -286,14 +295,18 @@ const OVER: [u8; OVER_TEXT.len()] = {
         i += 1;
     }
     let mut over = (PROCESS_BYTES + KERNEL_BYTES).saturating_sub(TOTAL_BYTES).div_ceil(KIB);
-    let mut at = OVER_TEXT.len() - 5;
-    loop {
-        text[at] = b'0' + (over % 10) as u8;
-        over /= 10;
+    let digits = if over == 0 { 1 } else { over.ilog10() as usize + 1 };
+    let first = OVER_TEXT.len() - SPACE;
+    assert!(digits + UNIT.len() <= SPACE, "FLAGSTONE_TOTAL_MIB is far too small for these sizes");
+    let mut at = digits;
+    while at > 0 {
         at -= 1;
-        if over == 0 {
-            break;
-        }
+        text[first + at] = b'0' + (over % 10) as u8;
+        over /= 10;
+    }
+    while at < UNIT.len() {
+        text[first + digits + at] = UNIT[at];
+        at += 1;
     }
     text
 };

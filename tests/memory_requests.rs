@@ -201,3 +201,17 @@ fn what_is_resident_is_what_the_sheet_says() {
     assert!(real <= sheet, "the sheet is a bound: {memory}");
     assert!(sheet - real <= HEAD_ROOM, "and a near one: {memory}");
 }
+
+#[test]
+#[allow(clippy::zombie_processes, reason = "the watching thread has waited for it")]
+fn the_tracer_sees_a_process_grow() {
+    use std::process::Command;
+    let (stdin, mut go) = std::io::pipe().expect("a pipe");
+    // A new program maps its memory: what the server must never be seen to do.
+    let child = Command::new("sh").args(["-c", "read line; exec true"]).stdin(stdin).spawn().expect("sh");
+    let Ok(tracer) = Tracer::attach(child.id()) else { return eprintln!("ptrace is not permitted") };
+    std::io::Write::write_all(&mut go, b"go\n").expect("it reads");
+    let calls = tracer.ended();
+    assert!(calls.growing.iter().any(|call| call.starts_with("mmap")), "{calls:?}");
+    assert!(calls.growing.iter().any(|call| call.starts_with("brk")), "{calls:?}");
+}

@@ -113,6 +113,13 @@ impl Drop for Arenas {
     }
 }
 
+/// Lets SQLite use its whole heap until the next [`Arenas::install`]: making the demo needs more than a query may, and at start a failure by
+/// fragmentation is told, not suffered.
+pub fn lift_limit() {
+    // SAFETY: takes a number; 0 is no limit but the arena's end.
+    unsafe { ffi::sqlite3_hard_heap_limit64(0) };
+}
+
 fn check(option: &'static str, code: c_int) -> Result<(), HeapError> {
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(HeapError::Option(option)) }
 }

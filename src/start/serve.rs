@@ -209,6 +209,7 @@ pub(super) fn database(options: &Options, parts: &mut Parts) -> Result<Database,
         (Some(demo), _) => {
             // The demo is made within the fixed memory too.
             parts.arenas.install(USUAL_PAGE).map_err(no_heap)?;
+            crate::back::heap::lift_limit();
             let folder = match demo {
                 Demo::Temporary => Some(DemoDir::create()?),
                 Demo::Kept(_) => None,

@@ -2,6 +2,7 @@
 //!
 //! All of a tracee's stops belong to the thread that seized it, so a thread of its own attaches, counts and lets go.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unnecessary_cast, reason = "musl has ptrace's requests signed")]
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -106,6 +107,11 @@ impl Tracer {
             Ok(Some(error)) => Err(error),
             Err(_) => Err(io::Error::other("the watching thread ended")),
         }
+    }
+
+    /// Waits until the process has ended by itself; what it called.
+    pub fn ended(self) -> Calls {
+        self.thread.join().expect("the watching thread lives").expect("ptrace goes on as it began")
     }
 
     /// Lets the process go at its next system call; what it called.
