@@ -253,7 +253,6 @@ impl<N: Net> Front<N> {
 
     /// Takes a job back: answers its client, or puts it into the queue again when the database was locked.
     pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
-        let started = self.now;
         self.now = self.net.now();
         self.running = None;
         let Job { slot: id, exchange, arrived, .. } = job;
@@ -266,7 +265,8 @@ impl<N: Net> Front<N> {
         };
         slot.exchange = Some(exchange);
         let account = slot.client.account(id.index);
-        let spent = self.now.saturating_sub(started.max(slot.since));
+        // Since it entered Running: `now` has moved on with every turn that was taken inside the job.
+        let spent = self.now.saturating_sub(slot.since);
         self.metrics.job_micros += spent;
         self.queue.charge(account, spent);
         self.serving = Some(id.index);
