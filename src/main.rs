@@ -11,6 +11,12 @@ use flagstone::start::{StartError, client, get, serve, sheet};
 static HEAP: ProcessHeap = ProcessHeap::new();
 
 fn main() -> ExitCode {
+    // The default hook's backtrace needs more heap than there is, and an allocation that fails inside it waits for its own lock.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or(("?", 0), |place| (place.file(), place.line()));
+        let text = panic.payload_as_str().unwrap_or("a payload that is no text");
+        let _ = writeln!(std::io::stderr(), "flagstone: panic at {}:{}: {text}; try: flagstone --version", place.0, place.1);
+    }));
     match run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

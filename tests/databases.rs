@@ -192,6 +192,9 @@ fn nothing_of_ours_drops_sqlites_locks() {
     let held = "128 128".to_string();
     assert_eq!(server.get("/tables/uniform").status, 200);
     assert!(locks(server.pid(), &shm).contains(&held), "{}", std::fs::read_to_string("/proc/locks").unwrap());
+    // A reader of a WAL database keeps its shared lock on the file itself, too.
+    let shared = locks(server.pid(), &server.database());
+    assert!(!shared.is_empty());
     let before = number(&server.status(), "/database/wal_bytes");
     open(&server.database()).execute_batch("UPDATE uniform SET value = value + 1").unwrap();
     for _ in 0..30 {
@@ -202,6 +205,7 @@ fn nothing_of_ours_drops_sqlites_locks() {
     // The sizes were read anew in between, which a careless server does by opening the files.
     server.wait_for_status("the log's size is read again", |status| number(status, "/database/wal_bytes") != before);
     assert!(locks(server.pid(), &shm).contains(&held), "the lock on the -shm is gone");
+    assert_eq!(locks(server.pid(), &server.database()), shared, "the lock on the database is gone");
     // With the locks in place another process's last close leaves the log to us.
     assert!(beside(&server.database(), "-wal").exists());
 }
@@ -212,7 +216,7 @@ fn foreign(start: Start) -> Start {
     let program = start.folder().join("flagstone");
     std::fs::copy(binary(), &program).expect("a copy of the binary");
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-    if rustix::process::geteuid().is_root() { start.as_user(&program, NOBODY) } else { start }
+    if rustix::process::geteuid().is_root() { start.user(&program, NOBODY) } else { start }
 }
 
 /// A folder below the server's with a database that may only be read.

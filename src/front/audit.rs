@@ -1,7 +1,7 @@
 //! The front seen from outside: what it holds and what it waits for, read-only, for simulations and tests that add it all up.
 
 use super::net::Net;
-use super::slots::{Slots, State};
+use super::slots::{NEVER, Slots, State};
 use super::{Front, Regions};
 use crate::budget::OUTPUT_BLOCK_BYTES;
 use crate::job::{Exchange, Micros, SlotId};
@@ -42,7 +42,7 @@ pub struct View {
     pub id: SlotId,
     /// Where it stands.
     pub state: State,
-    /// When its state's time is over.
+    /// When its state's time is over; never while it only has to take its answers.
     pub deadline: Micros,
     /// When its client must have taken more of its output.
     pub write_deadline: Micros,
@@ -85,7 +85,7 @@ impl<N: Net> Front<N> {
         (slot.state != State::Free).then(|| View {
             id: self.slots.id(index),
             state: slot.state,
-            deadline: slot.deadline,
+            deadline: if slot.only_writes() { NEVER } else { slot.deadline },
             write_deadline: slot.write_deadline,
             unsent: slot.out.len(),
             answers: usize::from(slot.answers),
