@@ -245,7 +245,7 @@ fn output_into_a_closed_pipe_is_no_panic() {
         // The reader is gone before the first byte is written.
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         drop(reader);
-        let mut command = std::process::Command::new(server::BINARY);
+        let mut command = std::process::Command::new(server::binary());
         let ran =
             command.args(arguments).current_dir(start.folder()).env("HOME", start.folder()).stdout(writer).output().unwrap();
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();

@@ -66,6 +66,12 @@ fn answers_are_committed_states(mode: &str) {
         let (mut seen, mut last) = (0, 0);
         while seen < COMMITS || commits.load(Ordering::Relaxed) < COMMITS {
             let answer = server.get("/tables/uniform?select=value");
+            if mode == "DELETE" && answer.status == 503 {
+                // Without a WAL a writer that never pauses may keep readers out for a whole busy timeout: said, never wrong.
+                assert_eq!(answer.json()["type"], "tag:flagstone,2026:database-busy");
+                assert_eq!(answer.field("retry-after"), Some("1"));
+                continue;
+            }
             assert_eq!(answer.status, 200, "{mode}: {}", answer.text());
             let rows = answer.json();
             let rows = rows.as_array().expect("rows");

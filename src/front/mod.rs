@@ -37,7 +37,7 @@ const MS: Micros = 1000;
 /// Slots driven in one turn; the rest waits for the next, so that timers and accepts keep their share.
 const DRIVES_PER_TURN: usize = 64;
 /// While a database is locked by others, its requests are tried again after this.
-const BUSY_RETRY: Micros = 5 * MS;
+const BUSY_RETRY: Micros = MS;
 /// The client table's size: a power of two with room to spare, so that look-ups stay short.
 const CLIENT_TABLE: usize = (2 * CONNECTIONS).next_power_of_two();
 /// Entries that may wait for the back: one a slot that can ask.
