@@ -162,6 +162,7 @@ fn nobody_but_sqlite_opens_the_database_while_it_is_served() {
     const OPENERS: &[(&str, &str)] = &[
         ("start/inspect", "looks before SQLite opens"),
         ("start/port_holder", "/proc"),
+        ("memory/statics.rs", "/proc/self/maps"),
         ("start/state.rs", "keys in the state directory"),
         ("demo", "makes the demo before it is served"),
         ("ops/process.rs", "/proc/self"),

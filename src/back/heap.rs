@@ -1,7 +1,9 @@
 //! SQLite's memory: memsys5 and the page cache in static arenas, set before the library starts.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rusqlite::ffi;
 
@@ -26,6 +28,8 @@ const LEAST_PAGE_SLOTS: usize = 32;
 pub struct Arenas {
     heap: &'static mut [u8],
     pages: &'static mut [u8],
+    /// SQLite has a pointer to it, which it forgets when it shuts down.
+    folder: Option<CString>,
 }
 
 /// What went wrong while SQLite was given its memory.
@@ -45,7 +49,7 @@ pub enum HeapError {
 impl Arenas {
     /// The static arenas, resident; `None` when they were taken before.
     pub fn take() -> Option<Arenas> {
-        let arenas = Arenas { heap: &mut HEAP.take()?.0, pages: &mut PAGES.take()?.0 };
+        let arenas = Arenas { heap: &mut HEAP.take()?.0, pages: &mut PAGES.take()?.0, folder: None };
         prefault(arenas.heap);
         prefault(arenas.pages);
         Some(arenas)
@@ -91,20 +95,29 @@ impl Arenas {
         unsafe { ffi::sqlite3_hard_heap_limit64(SQLITE_HEAP_LIMIT_BYTES as i64) };
         Ok(slots)
     }
+
+    /// Names the folder for temporary files; after [`Arenas::install`] and before any connection is opened.
+    pub fn set_temporary_folder(&mut self, folder: &Path) {
+        let Ok(name) = CString::new(folder.as_os_str().as_bytes()) else { return };
+        let name = self.folder.insert(name);
+        // SAFETY: no connection is open and this is the only thread that uses SQLite, so nobody reads the variable meanwhile. The text lives
+        // until the next call, before which `install` has made SQLite forget it; SQLite never writes to it.
+        unsafe { ffi::sqlite3_temp_directory = name.as_ptr().cast_mut() };
+    }
 }
 
-/// Names the folder for temporary files; before any connection is opened.
-pub fn set_temporary_folder(folder: &std::path::Path) {
-    use std::os::unix::ffi::OsStrExt;
-    let Ok(name) = std::ffi::CString::new(folder.as_os_str().as_bytes()) else { return };
-    // SAFETY: no connection is open and this is the only thread that uses SQLite, so nobody else reads the variable meanwhile.
-    let before = unsafe { ffi::sqlite3_temp_directory };
-    // SAFETY: as above; the text lives until a later call takes it back.
-    unsafe { ffi::sqlite3_temp_directory = name.into_raw() };
-    if !before.is_null() {
-        // SAFETY: it came from `into_raw` in an earlier call, and SQLite does not have it any more.
-        drop(unsafe { std::ffi::CString::from_raw(before) });
+impl Drop for Arenas {
+    fn drop(&mut self) {
+        // SAFETY: as above. The text goes with the arenas, so SQLite must not find it any more.
+        unsafe { ffi::sqlite3_temp_directory = std::ptr::null_mut() };
     }
+}
+
+/// Lets SQLite use its whole heap until the next [`Arenas::install`]: making the demo needs more than a query may, and at start a failure by
+/// fragmentation is told, not suffered.
+pub fn lift_limit() {
+    // SAFETY: takes a number; 0 is no limit but the arena's end.
+    unsafe { ffi::sqlite3_hard_heap_limit64(0) };
 }
 
 fn check(option: &'static str, code: c_int) -> Result<(), HeapError> {

@@ -215,11 +215,10 @@ impl<N: Net> Front<N> {
     /// Queues a whole answer, steps over its request and says how the connection goes on.
     fn answer(&mut self, index: u16, kind: RouteKind, status: u16, fields: Fields, body: Body) {
         let Some(sending) = self.begin(index) else { return };
-        let status = match self.queue_answer(index, status, fields, &body, sending) {
-            Ok(()) => status,
-            Err(Full) => self.answer_output_full(index, sending),
-        };
-        self.done(index, kind, status, sending.keep);
+        match self.queue_answer(index, status, fields, &body, sending) {
+            Ok(()) => self.done(index, kind, status, sending.keep),
+            Err(Full) => self.answer_output_full(index, kind, sending),
+        }
     }
 
     /// Steps over the request that is answered now; how its answer is to be sent.
@@ -239,11 +238,7 @@ impl<N: Net> Front<N> {
 
     /// Counts an answer that was sent or queued, and says how the connection goes on.
     pub(super) fn done(&mut self, index: u16, kind: RouteKind, status: u16, keep: Keep) {
-        self.metrics.answered(kind, status);
-        self.metrics.durations.observe(self.net.now().saturating_sub(self.slots.peek(index).request_at));
-        if matches!(self.slots.peek(index).state, State::Closing(_)) {
-            return;
-        }
+        self.count_answer(index, kind, status);
         if keep == Keep::Close {
             let draining = self.draining_since.is_some();
             self.set_closing(index, if draining { CloseReason::Drained } else { CloseReason::ClientAsked });
@@ -254,8 +249,13 @@ impl<N: Net> Front<N> {
         }
     }
 
+    fn count_answer(&mut self, index: u16, kind: RouteKind, status: u16) {
+        self.metrics.answered(kind, status);
+        self.metrics.durations.observe(self.net.now().saturating_sub(self.slots.peek(index).request_at));
+    }
+
     /// The blocks cannot hold the answer because clients are slow to take theirs: a short 503 instead, or the connection's end.
-    pub(super) fn answer_output_full(&mut self, index: u16, sending: Sending) -> u16 {
+    pub(super) fn answer_output_full(&mut self, index: u16, kind: RouteKind, sending: Sending) {
         self.refuse(Refusal::OutputFull);
         let problem = unavailable("output-full", "Too many answers are waiting for slow clients", 1);
         self.page.len = 0;
@@ -263,10 +263,13 @@ impl<N: Net> Front<N> {
         debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
         let fields =
             Fields { content_type: Some("application/problem+json"), retry_after: problem.retry_after, ..Fields::default() };
-        if self.queue_answer(index, 503, fields, &Body::Page, sending).is_err() {
+        if self.queue_answer(index, 503, fields, &Body::Page, sending).is_ok() {
+            self.done(index, kind, 503, sending.keep);
+        } else {
+            // The next answer would be taken for the one that is missing.
+            self.count_answer(index, kind, 503);
             self.set_closing(index, CloseReason::Refused);
         }
-        503
     }
 
     pub(super) fn set_closing(&mut self, index: u16, reason: CloseReason) {

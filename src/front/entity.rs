@@ -17,7 +17,7 @@ use crate::http::prefer;
 use crate::http::response::HeadWriter;
 use crate::job::{Made, Reply, SlotId, Stamp};
 use crate::memory::Full;
-use crate::ops::metrics::{CloseReason, RouteKind};
+use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
 
 /// Where an answer came from: the X-Cache field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,10 @@ impl<N: Net> Front<N> {
         }
         let kind = self.kind(index);
         if self.draining_since.is_some() {
+            self.refuse(Refusal::Draining);
             self.answer_problem(index, kind, &unavailable("stopping", "The server is stopping", 1));
         } else if self.heap_in_reserve {
+            self.refuse(Refusal::HeapReserve);
             self.answer_problem(index, kind, &unavailable("heap-reserve", "The server is out of memory", 10));
         } else {
             self.enqueue(index, self.now, self.now);
@@ -237,10 +239,7 @@ impl<N: Net> Front<N> {
         match self.send_bytes(index, cache, &source, sending) {
             Ok(true) => self.done(index, kind, 200, sending.keep),
             Ok(false) => self.close(index, CloseReason::Reset),
-            Err(Full) => {
-                let status = self.answer_output_full(index, sending);
-                self.done(index, kind, status, sending.keep);
-            }
+            Err(Full) => self.answer_output_full(index, kind, sending),
         }
     }
 

@@ -33,6 +33,10 @@ impl Listener {
         self.ready && self.paused_until <= now
     }
 
+    pub(super) fn is_awake(&self) -> bool {
+        self.ready
+    }
+
     pub(super) fn paused_until(&self) -> Option<Micros> {
         (self.ready && self.paused_until > 0).then_some(self.paused_until)
     }
@@ -116,9 +120,9 @@ impl<N: Net> Front<N> {
         {
             return Some(index);
         }
-        let idle = self.slots.longest_idle()?;
+        let idle = self.slots.longest_idle(listening)?;
         self.close(idle, CloseReason::Reclaimed);
-        self.slots.take(Part::Public)
+        self.slots.take(Part::of(usize::from(idle)))
     }
 
     /// Sends a ready-made refusal; from a slot of the reserve while there is one, so that the client surely gets it.
@@ -127,7 +131,8 @@ impl<N: Net> Front<N> {
         let sent = self.net.write(&mut socket, &[std::io::IoSlice::new(answer.as_bytes())]);
         self.metrics.writes += 1;
         self.net.finish_writing(&mut socket);
-        let Some(index) = self.slots.take(Part::Refusal).filter(|_| sent.is_ok()) else {
+        // Taken only when it is used: a slot that is taken and dropped is lost.
+        let Some(index) = sent.ok().and_then(|_| self.slots.take(Part::Refusal)) else {
             self.metrics.closed[CloseReason::Refused as usize] += 1;
             return;
         };

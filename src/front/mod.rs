@@ -4,6 +4,7 @@
 //! then it serves, refuses and queues, but starts no job. [`Front::next_job`] and [`Front::finish`] are the way to the back and home.
 
 mod answer;
+pub mod audit;
 pub mod cache;
 mod entity;
 mod listener;
@@ -41,7 +42,7 @@ const MS: Micros = 1000;
 /// Slots driven in one turn; the rest waits for the next, so that timers and accepts keep their share.
 const DRIVES_PER_TURN: usize = 64;
 /// While a database is locked by others, its requests are tried again after this.
-const BUSY_RETRY: Micros = 5 * MS;
+const BUSY_RETRY: Micros = MS;
 /// The client table's size: a power of two with room to spare, so that look-ups stay short.
 const CLIENT_TABLE: usize = (2 * CONNECTIONS).next_power_of_two();
 /// Entries that may wait for the back: one a slot that can ask.
@@ -85,7 +86,7 @@ static OUTPUT_INDEX: StaticCell<[u16; OUTPUT_BLOCKS]> = StaticCell::new([0; OUTP
 
 /// The front's fixed regions.
 pub struct Regions {
-    requests: &'static mut [[u8; REQUEST_BYTES]],
+    requests: heapless::Vec<&'static mut [u8], EXCHANGES>,
     head: &'static mut [u8],
     entity_head: &'static mut [u8],
     cache: CacheRegions,
@@ -97,8 +98,8 @@ pub struct Regions {
 impl Regions {
     /// The static regions, resident; `None` when they are taken already.
     pub fn take() -> Option<Regions> {
-        let regions = Regions {
-            requests: REQUESTS.take()?,
+        let mut regions = Regions {
+            requests: REQUESTS.take()?.iter_mut().map(|bytes| bytes.as_mut_slice()).collect(),
             head: HEAD.take()?,
             entity_head: ENTITY_HEAD.take()?,
             cache: CacheRegions { blocks: CACHE.take()?, next: CACHE_INDEX.take()? },
@@ -106,7 +107,9 @@ impl Regions {
             output: OUTPUT.take()?,
             output_index: OUTPUT_INDEX.take()?,
         };
-        crate::memory::statics::prefault(regions.requests.as_flattened_mut());
+        for bytes in &mut regions.requests {
+            crate::memory::statics::prefault(bytes);
+        }
         crate::memory::statics::prefault(regions.head);
         crate::memory::statics::prefault(regions.entity_head);
         crate::memory::statics::prefault(regions.cache.blocks.as_flattened_mut());
@@ -115,10 +118,10 @@ impl Regions {
         Some(regions)
     }
 
-    /// Regions of the same sizes on the heap, for simulations beside each other.
+    /// Regions of the same sizes on the heap, for simulations beside each other; [`Front::into_regions`] makes them last for many.
     pub fn leaked() -> Regions {
         Regions {
-            requests: vec![[0; REQUEST_BYTES]; EXCHANGES].leak(),
+            requests: vec![[0; REQUEST_BYTES]; EXCHANGES].leak().iter_mut().map(|bytes| bytes.as_mut_slice()).collect(),
             head: vec![0; ANSWER_HEAD_BYTES].leak(),
             entity_head: vec![0; ANSWER_HEAD_BYTES].leak(),
             cache: CacheRegions { blocks: vec![[0; CACHE_BLOCK_BYTES]; CACHE_BLOCKS].leak(), next: vec![0; CACHE_BLOCKS].leak() },
@@ -151,6 +154,8 @@ struct Running {
     /// Whose share of the back's time it uses.
     account: u64,
     started: Micros,
+    /// Time of turns inside it: others' work, not its client's.
+    turned: Micros,
     /// What its answer will be known by, 0 for nobody but its own client.
     key: cache::Key,
     /// The state of the database just before it began.
@@ -198,7 +203,7 @@ pub struct Front<N: Net> {
 impl<N: Net> Front<N> {
     /// A front over `net` with all its memory.
     pub fn new(net: N, setup: Setup, regions: Regions) -> Front<N> {
-        let mut buffers = regions.requests.iter_mut();
+        let mut buffers = regions.requests.into_iter();
         let mut exchange = || {
             let bytes = buffers.next().expect("there are EXCHANGES buffers");
             Box::new(Exchange::new(bytes))
@@ -271,7 +276,12 @@ impl<N: Net> Front<N> {
     /// for the job.
     pub fn nested_turn(&mut self, wait: Micros) -> Go {
         self.metrics.nested_turns += 1;
+        let before = self.net.now();
         self.turn(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
+        let turned = self.net.now().saturating_sub(before);
+        if let Some(running) = &mut self.running {
+            running.turned += turned;
+        }
         match self.running {
             Some(running) if self.slots.get(running.id).is_none() && self.joiner(running.key).is_none() => Go::Stop,
             _ => Go::On,
@@ -297,7 +307,7 @@ impl<N: Net> Front<N> {
         let key = self.slots.peek(entry.slot).key;
         // Before the back begins its read transaction: whoever joins while this is still the present state gets an answer of that state.
         let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
-        self.running = Some(Running { id, account: entry.client, started: self.now, key, stamp });
+        self.running = Some(Running { id, account: entry.client, started: self.now, turned: 0, key, stamp });
         Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
     }
 
@@ -424,7 +434,7 @@ impl<N: Net> Front<N> {
     /// Returns what its answer is known by.
     fn book_job(&mut self) -> cache::Key {
         let Some(running) = self.running.take() else { return 0 };
-        let spent = self.now.saturating_sub(running.started);
+        let spent = self.now.saturating_sub(running.started + running.turned);
         self.metrics.job_micros += spent;
         self.queue.charge(running.account, spent);
         running.key
@@ -448,6 +458,7 @@ impl<N: Net> Front<N> {
 
     fn note_events(&mut self) {
         let events = std::mem::take(&mut self.events);
+        let mut stop = false;
         for event in &events {
             match event.token {
                 Token::Listener(at) => {
@@ -455,11 +466,15 @@ impl<N: Net> Front<N> {
                         listener.wake();
                     }
                 }
-                Token::Stop => self.drain(),
+                Token::Stop => stop = true,
                 Token::Slot(id) => self.note_slot_event(id, *event),
             }
         }
         self.events = events;
+        // When it is known whose requests have arrived.
+        if stop {
+            self.drain();
+        }
     }
 
     fn note_slot_event(&mut self, id: SlotId, event: Ready) {
@@ -468,7 +483,12 @@ impl<N: Net> Front<N> {
         slot.writable |= event.writable;
         slot.ended |= event.ended;
         if event.gone {
-            let reason = if slot.state.reads() { CloseReason::Reset } else { CloseReason::Abandoned };
+            let reason = match slot.state {
+                // The answer is out and FIN sent: the client's own end is the usual one.
+                State::Lingering(reason) => reason,
+                state if state.reads() => CloseReason::Reset,
+                _ => CloseReason::Abandoned,
+            };
             self.close(id.index, reason);
         } else {
             self.mark_ready(id.index);
@@ -516,6 +536,8 @@ impl<N: Net> Front<N> {
         for index in self.slots.places() {
             let slot = self.slots.peek(index);
             match slot.state {
+                // What has arrived is read first; `step` closes those of whom nothing had.
+                State::Idle | State::FirstByte if slot.out.is_empty() && slot.readable => {}
                 State::Idle | State::FirstByte if slot.out.is_empty() => self.close(index, CloseReason::Drained),
                 State::Idle => self.set_closing(index, CloseReason::Drained),
                 _ => {}

@@ -81,7 +81,14 @@ impl<N: Net> Front<N> {
                 self.enter_phase(index, phase);
                 match self.fill(index) {
                     Filled::Bytes => true,
-                    Filled::Nothing => false,
+                    Filled::Nothing => {
+                        let slot = self.slots.peek(index);
+                        let waits = matches!(slot.state, State::FirstByte | State::Idle) && slot.out.is_empty();
+                        if waits && self.draining_since.is_some() {
+                            self.close(index, CloseReason::Drained);
+                        }
+                        false
+                    }
                     Filled::Failed => {
                         self.close(index, CloseReason::Reset);
                         false
@@ -186,7 +193,10 @@ impl<N: Net> Front<N> {
             self.metrics.reads += 1;
             match self.net.read(socket, &mut waste) {
                 Ok(0) => return self.close(index, reason),
-                Ok(count) => slot.readable = count == waste.len() || slot.ended,
+                Ok(count) => {
+                    slot.readable = count == waste.len() || slot.ended;
+                    self.metrics.received_bytes += count as u64;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => slot.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.close(index, reason),

@@ -180,9 +180,14 @@ impl<S> Slot<S> {
         self.deadline = now.saturating_add(within);
     }
 
+    /// Whether the client owes us nothing but to take its answers: until then nothing more is read from it, so it cannot be late.
+    pub fn only_writes(&self) -> bool {
+        self.state.reads() && self.write_deadline != NEVER
+    }
+
     /// The time at which the timers must look at it.
     pub fn due(&self) -> Micros {
-        self.deadline.min(self.write_deadline)
+        if self.only_writes() { self.write_deadline } else { self.deadline.min(self.write_deadline) }
     }
 }
 
@@ -271,16 +276,30 @@ impl<S> Slots<S> {
         self.used_high
     }
 
+    /// Drops all connections and hands back the request buffers.
+    pub fn into_exchanges(self) -> impl Iterator<Item = Box<Exchange>> {
+        self.slab.into_iter().filter_map(|(_, slot)| slot.exchange)
+    }
+
     /// Every place.
     pub fn places(&self) -> impl Iterator<Item = u16> + use<S> {
         0..CONNECTIONS as u16
     }
 
-    /// The public connection that has been idle longest.
-    pub fn longest_idle(&self) -> Option<u16> {
-        (0..SLOTS as u16)
-            .filter(|&index| self.peek(index).state == State::Idle && self.peek(index).out.is_empty())
-            .min_by_key(|&index| self.peek(index).since)
+    /// The connection that has been idle longest, among the slots that a newcomer of this listener may take. One whose next request may
+    /// have arrived already is not idle.
+    pub fn longest_idle(&self, listening: Listening) -> Option<u16> {
+        let idle = |part: std::ops::Range<usize>| {
+            (part.start as u16..part.end as u16)
+                .filter(|&index| {
+                    let slot = self.peek(index);
+                    slot.state == State::Idle && slot.out.is_empty() && !slot.readable
+                })
+                .min_by_key(|&index| self.peek(index).since)
+        };
+        // Operators first make room among themselves: their slots are reserved so that nobody else has to go.
+        let of_ops = (listening == Listening::Ops).then(|| idle(SLOTS..SLOTS + OPS_SLOTS)).flatten();
+        of_ops.or_else(|| idle(0..SLOTS))
     }
 
     /// How many slots are in each state.

@@ -23,7 +23,7 @@ impl<N: Net> Front<N> {
                 self.close(index, CloseReason::Drained);
             } else if slot.write_deadline <= now {
                 self.close(index, CloseReason::WriteTimeout);
-            } else if slot.deadline <= now {
+            } else if slot.due() <= now {
                 self.expire_state(index);
             }
         }

@@ -57,11 +57,18 @@ impl<N: Net> Front<N> {
         self.after_flush(index)
     }
 
-    /// Sets or lifts the write deadline, and ends a connection that only waited for its output to be taken.
+    /// Sets or lifts the write deadline, and ends a connection that only waited for its output to be taken. While a client takes its
+    /// answers that is the only deadline: the time of its next request begins when it has them.
     fn after_flush(&mut self, index: u16) -> bool {
         let (now, write) = (self.now, self.setup.config.write_ms * MS);
         let slot = self.slots.at(index);
         if slot.out.is_empty() {
+            if slot.only_writes() {
+                // Its time to go on begins when it has what it waited for.
+                let within = slot.deadline - slot.since;
+                slot.enter(slot.state, now, within);
+                self.next_timer = self.next_timer.min(slot.deadline);
+            }
             slot.answers = 0;
             slot.taken = 0;
             slot.write_deadline = NEVER;

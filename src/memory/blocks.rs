@@ -73,6 +73,16 @@ impl<const BYTES: usize> Blocks<BYTES> {
         self.data.len() - self.least_free
     }
 
+    /// Blocks that a chain holds.
+    pub const fn held(chain: &Chain) -> usize {
+        if chain.len == 0 { 0 } else { (chain.start + chain.len).div_ceil(BYTES) }
+    }
+
+    /// The memory that the pool was made over; what chains still held is gone.
+    pub fn into_parts(self) -> (&'static mut [[u8; BYTES]], &'static mut [u16]) {
+        (self.data, self.next)
+    }
+
     /// Blocks that `push` of `bytes` more bytes would take from the pool.
     pub const fn needed(&self, chain: &Chain, bytes: usize) -> usize {
         let used = (chain.start + chain.len) % BYTES;
@@ -225,6 +235,7 @@ mod tests {
                 for (chain, model) in chains.iter().zip(&models) {
                     prop_assert_eq!(&bytes(&pool, chain), model);
                 }
+                prop_assert_eq!(pool.free() + chains.iter().map(Blocks::<4>::held).sum::<usize>(), 12);
             }
             for chain in &mut chains {
                 pool.release(chain);

@@ -96,6 +96,12 @@ pub fn flush(out: impl AsFd) -> bool {
     ring.len > 0
 }
 
+/// Forgets what nobody has been shown yet, and that lines were dropped.
+pub fn discard() {
+    let mut ring = RING.lock().unwrap_or_else(PoisonError::into_inner);
+    (ring.len, ring.dropped, ring.dropped_unsaid) = (0, 0, 0);
+}
+
 /// Lines dropped since the start because stderr did not take them.
 pub fn dropped() -> u64 {
     RING.lock().unwrap_or_else(PoisonError::into_inner).dropped

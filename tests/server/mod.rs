@@ -3,14 +3,20 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 /// How long anything that must happen may take on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The binary under test: this build's, or another preset's, which `tools/check-presets.sh` names.
+pub fn binary() -> PathBuf {
+    std::env::var_os("FLAGSTONE_TEST_binary()").map_or_else(|| env!("CARGO_BIN_EXE_flagstone").into(), PathBuf::from)
+}
 
 /// A running server.
 pub struct Server {
@@ -27,6 +33,9 @@ pub struct Start {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     stderr: Stdio,
+    descriptors: Option<u32>,
+    program: PathBuf,
+    uid: Option<u32>,
 }
 
 impl Start {
@@ -34,7 +43,15 @@ impl Start {
     pub fn new() -> Start {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let arguments = vec!["-l".to_string(), "127.0.0.1:0".to_string()];
-        Start { folder, arguments, environment: Vec::new(), stderr: Stdio::inherit() }
+        Start {
+            folder,
+            arguments,
+            environment: Vec::new(),
+            stderr: Stdio::inherit(),
+            descriptors: None,
+            program: binary(),
+            uid: None,
+        }
     }
 
     /// A database made by `sql` in the server's folder.
@@ -54,9 +71,28 @@ impl Start {
         self
     }
 
+    /// Appends the path of `name` in the server's folder to the last argument.
+    pub fn folder_argument(mut self, name: &str) -> Start {
+        let path = self.folder.path().join(name);
+        let last = self.arguments.last_mut().expect("an argument to append to");
+        last.push_str(path.to_str().expect("UTF-8"));
+        self
+    }
+
     pub fn environment(mut self, name: &str, value: &str) -> Start {
         self.environment.push((name.to_string(), value.to_string()));
         self
+    }
+
+    /// Runs another copy of the binary as another user; only root may.
+    pub fn user(mut self, program: &Path, uid: u32) -> Start {
+        self.program = program.to_owned();
+        self.uid = Some(uid);
+        self
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn stderr(mut self, stderr: Stdio) -> Start {
@@ -64,16 +100,68 @@ impl Start {
         self
     }
 
+    /// At most so many open descriptors.
+    pub fn descriptors(mut self, limit: u32) -> Start {
+        self.descriptors = Some(limit);
+        self
+    }
+
+    /// Runs it to its end with arguments of its own, in its folder: for what does not serve.
+    pub fn output(&self, arguments: &[&str]) -> Output {
+        let mut child = self.command().args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.as_mut().expect("the program starts");
+        let (mut out, mut err) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+        std::thread::scope(|scope| {
+            // One that serves instead of ending must not hang the test.
+            let read_out = scope.spawn(move || {
+                let mut bytes = Vec::new();
+                out.read_to_end(&mut bytes).map(|_| bytes)
+            });
+            let read_err = scope.spawn(move || {
+                let mut bytes = Vec::new();
+                err.read_to_end(&mut bytes).map(|_| bytes)
+            });
+            let status = end_of(child).unwrap_or_else(|| {
+                let _ = child.kill();
+                child.wait().expect("our child")
+            });
+            let read = |thread: std::thread::ScopedJoinHandle<std::io::Result<Vec<u8>>>| {
+                thread.join().expect("a reader").expect("a pipe")
+            };
+            Output { status, stdout: read(read_out), stderr: read(read_err) }
+        })
+    }
+
+    /// The program, behind a shell that lowers the limit and leaves its pid to it where there is one.
+    fn command(&self) -> Command {
+        let mut command = match self.descriptors {
+            None => Command::new(&self.program),
+            Some(limit) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]).arg(&self.program);
+                command
+            }
+        };
+        command.current_dir(self.folder.path()).env("HOME", self.folder.path()).env_remove("STATE_DIRECTORY");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        command
+    }
+
+    /// Starts it without waiting for anything; its folder comes back with it.
+    pub fn spawn(self) -> (Child, tempfile::TempDir) {
+        let mut command = self.command();
+        let child = command.args(&self.arguments).stdout(Stdio::piped()).stderr(self.stderr).spawn().expect("the server starts");
+        (child, self.folder)
+    }
+
     /// Starts it and waits for its address.
     pub fn run(self) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flagstone"))
-            .args(&self.arguments)
-            .env("HOME", self.folder.path())
-            .envs(self.environment)
-            .stdout(Stdio::piped())
-            .stderr(self.stderr)
-            .spawn()
-            .expect("the server starts");
+        let mut command = self.command();
+        let mut child =
+            command.args(&self.arguments).stdout(Stdio::piped()).stderr(self.stderr).spawn().expect("the server starts");
         let mut out = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
         let mut block = String::new();
         let mut address = None;
@@ -170,6 +258,14 @@ impl Server {
         answer.json()
     }
 
+    /// A build constant of the running binary, by its variable's name without `FLAGSTONE_`.
+    pub fn setting(&self, name: &str) -> usize {
+        let budget = self.get("/-/budget").json();
+        let settings = budget["settings"].as_array().expect("settings").clone();
+        let setting = settings.iter().find(|setting| setting["name"] == format!("FLAGSTONE_{name}"));
+        setting.and_then(|setting| setting["value"].as_u64()).unwrap_or_else(|| panic!("no setting {name}: {budget}")) as usize
+    }
+
     /// Waits until the status satisfies `condition`, and returns it.
     pub fn wait_for_status(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
@@ -189,21 +285,38 @@ impl Server {
         rustix::process::kill_process(pid, signal).expect("our child");
     }
 
+    /// Stops the process where it stands, so that several things can happen between two of its looks; [`Server::thaw`] lets it go on.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        wait_for("the server stands still", || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("our child");
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        });
+    }
+
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
     /// SIGTERM, and the exit status.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
         self.wait()
     }
 
+    /// Whether the process is over.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_some()
+    }
+
+    /// The same, and the folder stays.
+    pub fn end(&mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
-        let until = Instant::now() + DEADLINE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("our child") {
-                return status;
-            }
-            assert!(Instant::now() < until, "the server does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        end_of(&mut self.child).expect("the server ends")
     }
 }
 
@@ -212,6 +325,17 @@ impl Drop for Server {
         // Already gone is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The status of a child that ends within the deadline.
+pub fn end_of(child: &mut Child) -> Option<ExitStatus> {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        match child.try_wait().expect("our child") {
+            None if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
+            ended => return ended,
+        }
     }
 }
 

@@ -1,1 +1,54 @@
-fn main() {}
+//! The project's own tools: `tools sim`.
+#![deny(unsafe_code)]
+
+mod sim;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+tools: what the project checks itself with
+
+    cargo run -p tools --release -- sim --seeds 1000     the front in a simulated world, from seeds
+
+tools COMMAND --help explains the options of each.
+";
+
+/// Exit codes as of sysexits.h; 1 is a run that found something.
+const EXIT_FOUND: u8 = 1;
+const EXIT_USAGE: u8 = 64;
+
+/// A command line that cannot be followed, and why.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl From<lexopt::Error> for Usage {
+    fn from(error: lexopt::Error) -> Usage {
+        Usage(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    match command(std::env::args_os().skip(1)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_FOUND),
+        Err(Usage(text)) => {
+            eprintln!("tools: {text}\nTry: tools --help");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// Runs one command; false means that it found something.
+fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage> {
+    let name = arguments.next().unwrap_or_default();
+    match name.to_str() {
+        Some("sim") => sim::command::command(arguments),
+        Some("-h" | "--help") => {
+            print!("{HELP}");
+            Ok(true)
+        }
+        Some("") => Err(Usage("a command is missing: sim".to_owned())),
+        _ => Err(Usage(format!("{name:?}: the command is sim"))),
+    }
+}

@@ -1,0 +1,118 @@
+//! The front seen from outside: what it holds and what it waits for, read-only, for simulations and tests that add it all up.
+
+use super::net::Net;
+use super::slots::{NEVER, Slots, State};
+use super::{Front, Regions};
+use crate::budget::OUTPUT_BLOCK_BYTES;
+use crate::job::{Exchange, Micros, SlotId};
+use crate::memory::Blocks;
+use crate::policy::clients::Client;
+
+/// Everything that is handed out and must come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Slots that are not in a free list.
+    pub slots_in_use: usize,
+    /// Slots whose state says that they have a connection.
+    pub slots_occupied: usize,
+    /// Output blocks.
+    pub blocks: usize,
+    /// Output blocks in the free list.
+    pub blocks_free: usize,
+    /// Output blocks in the chains of all slots.
+    pub blocks_held: usize,
+    /// Request buffers in slots and in reserve; the one of the running job is not among them.
+    pub exchanges: usize,
+    /// Entries of the queue before the back.
+    pub queue_entries: usize,
+    /// Slots in the state [`State::Queued`].
+    pub slots_queued: usize,
+    /// The most connections that one counted client has.
+    pub largest_client: usize,
+    /// Whether the next turn will not sleep because work is known to be left.
+    pub work_left: bool,
+    /// When the timers are looked at next.
+    pub next_timer: Micros,
+}
+
+/// One connection as the front sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Its name.
+    pub id: SlotId,
+    /// Where it stands.
+    pub state: State,
+    /// When its state's time is over; never while it only has to take its answers.
+    pub deadline: Micros,
+    /// When its client must have taken more of its output.
+    pub write_deadline: Micros,
+    /// Bytes that its client has not taken.
+    pub unsent: usize,
+    /// Answers among them.
+    pub answers: usize,
+    /// Received bytes that belong to no answered request.
+    pub unanswered: usize,
+    /// It will be driven by the next turn.
+    pub in_ready: bool,
+    /// Its output will be flushed by the next turn.
+    pub in_dirty: bool,
+    /// Whom it counts for.
+    pub client: Client,
+}
+
+impl<N: Net> Front<N> {
+    /// What is handed out now.
+    pub fn audit(&self) -> Audit {
+        let slots = || self.slots.places().map(|index| self.slots.peek(index));
+        Audit {
+            slots_in_use: self.slots.in_use(),
+            slots_occupied: slots().filter(|slot| slot.state != State::Free).count(),
+            blocks: self.output.total(),
+            blocks_free: self.output.free(),
+            blocks_held: slots().map(|slot| Blocks::<OUTPUT_BLOCK_BYTES>::held(&slot.out)).sum(),
+            exchanges: slots().filter(|slot| slot.exchange.is_some()).count() + usize::from(self.spare_exchange.is_some()),
+            queue_entries: self.queue.len(),
+            slots_queued: slots().filter(|slot| slot.state == State::Queued).count(),
+            largest_client: usize::from(self.clients.largest()),
+            work_left: !self.ready.is_empty() || !self.dirty.is_empty(),
+            next_timer: self.next_timer,
+        }
+    }
+
+    /// The connection in a place of the slot table, if there is one.
+    pub fn view(&self, index: u16) -> Option<View> {
+        let slot = self.slots.peek(index);
+        (slot.state != State::Free).then(|| View {
+            id: self.slots.id(index),
+            state: slot.state,
+            deadline: if slot.only_writes() { NEVER } else { slot.deadline },
+            write_deadline: slot.write_deadline,
+            unsent: slot.out.len(),
+            answers: usize::from(slot.answers),
+            unanswered: slot.exchange.as_ref().map_or(0, |exchange| exchange.filled - exchange.start),
+            in_ready: slot.in_ready,
+            in_dirty: slot.in_dirty,
+            client: slot.client,
+        })
+    }
+
+    /// Whether a listener will be asked for connections by the next turn, or once its pause is over.
+    pub fn listener_is_awake(&self, at: usize) -> bool {
+        self.listeners.get(at).is_some_and(super::listener::Listener::is_awake)
+    }
+
+    /// Ends all connections and gives the regions back, request buffers zeroed, for the next front. No job may be out.
+    pub fn into_regions(self) -> Regions {
+        assert!(self.running.is_none(), "the running job has one of the request buffers");
+        let Front { slots, spare_exchange, output, head, page, .. } = self;
+        let exchanges = Slots::into_exchanges(slots).chain(spare_exchange);
+        let requests = exchanges.map(|exchange| {
+            let Exchange { bytes, .. } = *exchange;
+            bytes.fill(0);
+            bytes
+        });
+        let requests = requests.collect();
+        let (output, output_index) = output.into_parts();
+        Regions { requests, head, page: page.bytes, output, output_index }
+    }
+}

@@ -1,0 +1,110 @@
+//! The simulated back: what a job costs and what it comes to stands in the request's path, read from the bytes that the front handed over.
+
+use flagstone::api::problem::Problem;
+use flagstone::back::turns::GAP;
+use flagstone::http::accept::Media;
+use flagstone::job::{Go, Job, Micros, Outcome, Reply};
+use flagstone::memory::sink::Sink;
+
+use super::ledger::line;
+use super::options::{Fault, Plant};
+use super::world::{Shared, World};
+
+/// What a path asks of the back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    pub id: u64,
+    pub size: u64,
+    pub cost: Micros,
+    pub kind: char,
+}
+
+impl Order {
+    /// Reads `/tables/s/ID.SIZE.COST.KIND`.
+    pub fn of(path: &[u8]) -> Option<Order> {
+        let mut parts = std::str::from_utf8(path).ok()?.strip_prefix("/tables/s/")?.split('.');
+        let mut number = || parts.next()?.parse().ok();
+        let (id, size, cost) = (number()?, number()?, number()?);
+        Some(Order { id, size, cost, kind: parts.next()?.chars().next()? })
+    }
+}
+
+/// Runs a job: time passes, the front gets its turns, the reply is filled. `None` stands for a panic.
+pub fn run(job: &Job, reply: &mut Reply, world: &Shared, turn: &mut dyn FnMut() -> Go) -> Option<Outcome> {
+    let path = job.exchange.request().path(job.exchange.current());
+    let order = Order::of(path).unwrap_or_else(|| panic!("a job with the path {:?}", String::from_utf8_lossy(path)));
+    belongs(&world.borrow(), job, order);
+    reply.clear();
+    let mut left = order.cost;
+    let mut turned = world.borrow().now;
+    while left > 0 {
+        let slice = slice(&mut world.borrow_mut()).min(left);
+        left -= slice;
+        world.borrow_mut().advance(slice);
+        let now = world.borrow().now;
+        if now >= job.deadline {
+            let problem = Problem::new(503, "query-timeout", "The query took too long");
+            return Some(Outcome::Problem(problem));
+        }
+        if now >= turned + GAP {
+            if turn() == Go::Stop {
+                return Some(Outcome::Abandoned);
+            }
+            turned = world.borrow().now;
+        }
+    }
+    match order.kind {
+        'p' => Some(Outcome::Problem(Problem::no_row("s"))),
+        'x' => None,
+        'b' if world.borrow_mut().random.percent(70) => Some(Outcome::Busy),
+        _ => {
+            let wrong = world.borrow().options.plant == Some(Plant::WrongReply) && world.borrow_mut().random.one_in(20);
+            fill(reply, Order { id: order.id - u64::from(wrong), ..order });
+            Some(Outcome::Rows(Media::Json))
+        }
+    }
+}
+
+/// The time until the back looks at the clock again; with gaps, sometimes that of one long step.
+fn slice(world: &mut World) -> Micros {
+    if world.has(Fault::Gaps) && world.random.one_in(300) {
+        world.random.spread(1000, 300_000)
+    } else {
+        world.random.range(20, 700)
+    }
+}
+
+fn fill(reply: &mut Reply, order: Order) {
+    let line = line(order.id);
+    let mut left = order.size as usize;
+    while left > 0 {
+        let take = left.min(line.len());
+        reply.put(&line[..take]).expect("no order is larger than an answer");
+        left -= take;
+    }
+    if order.id.is_multiple_of(3) {
+        let next = format!("/tables/s/{}", order.id);
+        reply.next.extend_from_slice(next.as_bytes()).expect("a short target");
+    }
+}
+
+/// The job's request is one that its connection has sent whole and that has no answer yet.
+fn belongs(world: &World, job: &Job, order: Order) {
+    let connection = world.by_slot[usize::from(job.slot.index)].map(|id| &world.connections[id]);
+    let connection = connection.filter(|connection| connection.slot == Some(job.slot));
+    let Some(connection) = connection else { panic!("a job for a connection that has ended: {order:?}") };
+    let ledger = &connection.ledger;
+    let asked = ledger.asked.iter().find(|asked| asked.id == order.id);
+    assert!(asked.is_some_and(|asked| asked.end <= ledger.read), "a job that its connection has not asked for: {order:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_stand_in_the_path() {
+        assert_eq!(Order::of(b"/tables/s/7.100.50.r"), Some(Order { id: 7, size: 100, cost: 50, kind: 'r' }));
+        assert_eq!(Order::of(b"/tables/s/7.100"), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! The deterministic simulation: the real front, driven from a seed over a simulated network, clock and back.
+//!
+//! [`run`] drives one front as `event_loop.rs` does and checks after every call what must hold ([`check`]). The same seed gives the
+//! same run, so that whatever it finds can be seen again with `--seed N --verbose`.
+
+mod actor;
+mod back;
+mod check;
+pub mod command;
+mod ledger;
+mod network;
+pub mod options;
+mod random;
+mod reasons;
+mod request;
+mod scenario;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use flagstone::back::turns::GAP;
+use flagstone::budget::ANSWER_BYTES;
+use flagstone::config::Config;
+use flagstone::front::slots::Listening;
+use flagstone::front::{Front, Regions, Setup, Wait};
+use flagstone::http::etag::TagKey;
+use flagstone::job::{Go, Job, Micros, Outcome, Reply};
+use flagstone::policy::hosts::Hosts;
+
+use check::{Checker, Step};
+use network::SimNet;
+use options::{Options, Plant};
+use scenario::Fairness;
+use world::{Shared, World};
+
+/// The memory that one front after the other runs in.
+pub struct Memory {
+    regions: Option<Regions>,
+    reply: Reply,
+}
+
+impl Memory {
+    pub fn new() -> Memory {
+        Memory { regions: None, reply: Reply::new(vec![0; ANSWER_BYTES].leak()) }
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub steps: usize,
+    pub connections: u64,
+    pub answers: u64,
+    pub jobs: u64,
+    pub micros: Micros,
+}
+
+impl Report {
+    pub fn add(&mut self, other: Report) {
+        self.steps += other.steps;
+        self.connections += other.connections;
+        self.answers += other.answers;
+        self.jobs += other.jobs;
+        self.micros += other.micros;
+    }
+}
+
+/// Runs one seed.
+///
+/// # Errors
+/// What was found, with the time in the run.
+pub fn run(seed: u64, options: Options, memory: &mut Memory) -> Result<Report, String> {
+    let regions = memory.regions.take().unwrap_or_else(Regions::leaked);
+    let reply = &mut memory.reply;
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let mut simulation = Simulation::new(seed, options, regions, reply);
+        simulation.serve();
+        simulation.end()
+    }));
+    match ran {
+        Ok((report, regions)) => {
+            memory.regions = Some(regions);
+            Ok(report)
+        }
+        Err(payload) => Err(message(payload.as_ref())),
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().cloned();
+    text.or_else(|| payload.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_else(|| "a panic".to_owned())
+}
+
+struct Simulation<'r> {
+    front: Front<SimNet>,
+    world: Shared,
+    checker: Checker,
+    reply: &'r mut Reply,
+    fairness: Option<Fairness>,
+    steps: usize,
+}
+
+impl<'r> Simulation<'r> {
+    fn new(seed: u64, options: Options, regions: Regions, reply: &'r mut Reply) -> Simulation<'r> {
+        let world = Rc::new(RefCell::new(World::new(seed, options)));
+        let fairness = scenario::people(&mut world.borrow_mut(), seed);
+        let setup = Setup {
+            listeners: [Listening::Public, Listening::Ops].into_iter().collect(),
+            config: Config::DEFAULT,
+            tag_key: TagKey([7; 16]),
+            hosts: Hosts::new("sim"),
+            local_ops: true,
+        };
+        let mut front = Front::new(SimNet { world: Rc::clone(&world) }, setup, regions);
+        front.readings.database.ready = true;
+        Simulation { front, world, checker: Checker::new(), reply, fairness, steps: 0 }
+    }
+
+    /// The loop of `event_loop::serve`, with a check after every call.
+    fn serve(&mut self) {
+        while !self.front.drained() && self.steps < self.world.borrow().options.steps && !self.is_over() {
+            self.turn(Wait::UntilEvent);
+            while let Some(job) = self.front.next_job() {
+                self.checker.running = Some(job.slot);
+                self.check(Step::NextJob);
+                self.run_job(job);
+                if self.front.turn_is_due(GAP) {
+                    self.turn(Wait::No);
+                }
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let world = self.world.borrow();
+        world.actors.iter().all(|actor| actor.done) && self.front.audit().slots_in_use == 0
+    }
+
+    fn turn(&mut self, wait: Wait) {
+        self.front.turn(wait);
+        self.check(Step::Turn);
+    }
+
+    fn check(&mut self, step: Step) {
+        self.steps += 1;
+        self.checker.check(step, &self.front, &mut self.world.borrow_mut());
+    }
+
+    fn run_job(&mut self, mut job: Job) {
+        let Simulation { front, world, checker, reply, fairness, steps } = self;
+        if let Some(fairness) = fairness {
+            fairness.judge(&job, &world.borrow());
+        }
+        let plant = world.borrow().options.plant;
+        world.borrow().trace(|| format!("job for {:?}", job.slot));
+        let ran = back::run(&job, reply, world, &mut || {
+            *steps += 1;
+            let go = nested_turn(front, world, plant);
+            checker.check(Step::NestedTurn, front, &mut world.borrow_mut());
+            go
+        });
+        checker.running = None;
+        if plant == Some(Plant::ForgottenAnswer) && world.borrow_mut().random.one_in(20) {
+            job.slot.generation += 1;
+        }
+        match ran {
+            Some(outcome) => front.finish(job, outcome, reply),
+            None => front.job_panicked(job.slot, job.exchange),
+        }
+        self.check(Step::Finish);
+    }
+
+    /// Checks what must be true when everybody has gone, and gives the memory back.
+    fn end(self) -> (Report, Regions) {
+        let Simulation { front, world, steps, .. } = self;
+        let report = Report {
+            steps,
+            connections: front.metrics.accepted,
+            answers: front.metrics.answers_total(),
+            jobs: front.metrics.jobs,
+            micros: world.borrow().now,
+        };
+        if front.audit().slots_in_use == 0 {
+            check::all_is_home(&front);
+            totals(&front, &world.borrow());
+        }
+        (report, front.into_regions())
+    }
+}
+
+fn nested_turn(front: &mut Front<SimNet>, world: &Shared, plant: Option<Plant>) -> Go {
+    let go = front.nested_turn(0);
+    if plant == Some(Plant::NestedJob)
+        && world.borrow_mut().random.one_in(50)
+        && let Some(job) = front.next_job()
+    {
+        front.finish(job, Outcome::Abandoned, &Reply::new(vec![0; ANSWER_BYTES].leak()));
+    }
+    go
+}
+
+/// The counters agree with what the network saw.
+fn totals(front: &Front<SimNet>, world: &World) {
+    let read: u64 = world.connections.iter().map(|connection| connection.ledger.read).sum();
+    assert_eq!(front.metrics.received_bytes, read, "bytes counted as received, and read");
+    let served = world.connections.iter().filter(|connection| connection.ledger.last != Some(ledger::Last::Refused));
+    let (written, answers) = served.fold((0, 0), |(written, answers), connection| {
+        (written + connection.ledger.written, answers + connection.ledger.answers)
+    });
+    assert_eq!(front.metrics.sent_bytes, written, "bytes counted as sent, and written");
+    assert!(front.metrics.answers_total() >= answers, "{answers} answers were written, and fewer counted");
+}

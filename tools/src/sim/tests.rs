@@ -1,0 +1,45 @@
+//! The simulation as a test: some hundred seeds find nothing, and planted bugs are found.
+
+use super::options::{Options, Plant};
+use super::{Memory, run};
+
+/// Runs seeds until one finds something.
+fn first_found(seeds: std::ops::Range<u64>, options: Options) -> Option<(u64, String)> {
+    let mut memory = Memory::new();
+    seeds.into_iter().find_map(|seed| run(seed, options, &mut memory).err().map(|found| (seed, found)))
+}
+
+#[test]
+fn some_hundred_seeds_find_nothing() {
+    if let Some((seed, found)) = first_found(0..200, Options::DEFAULT) {
+        panic!("seed {seed}: {found}\nAgain: cargo run -p tools --release -- sim --seed {seed} --verbose");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again_in_used_memory() {
+    let mut memory = Memory::new();
+    let first = run(3, Options::DEFAULT, &mut memory).unwrap();
+    run(1, Options::DEFAULT, &mut memory).unwrap();
+    assert_eq!(run(3, Options::DEFAULT, &mut memory), Ok(first));
+    assert!(first.answers > 0 && first.jobs > 0, "{first:?}");
+}
+
+#[test]
+fn planted_bugs_are_found_for_what_they_are() {
+    for (plant, told) in [
+        (Plant::LostEdge, "nobody knows"),
+        (Plant::DeafToReset, "gone, and nobody knows"),
+        (Plant::LeakedSocket, "is not"),
+        (Plant::LostBytes, "connection"),
+        (Plant::DoubleAnswer, "connection"),
+        (Plant::Oversleep, "longer than"),
+        (Plant::WrongReply, "belongs to another"),
+        (Plant::NestedJob, "is not"),
+        (Plant::ForgottenAnswer, "is not"),
+    ] {
+        let found = first_found(0..40, Options { plant: Some(plant), ..Options::DEFAULT });
+        let Some((seed, found)) = found else { panic!("{plant:?} was not found") };
+        assert!(found.contains(told), "{plant:?}, seed {seed}: {found}");
+    }
+}
