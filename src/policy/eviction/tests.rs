@@ -28,27 +28,27 @@ enum Step {
     Remove(u16),
     /// Asks with these entries pinned, and evicts what is named.
     Evict {
-        pinned: u8,
+        pinned: u16,
     },
     /// Asks only.
     Ask {
-        pinned: u8,
+        pinned: u16,
     },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let entry = || 0..4_u16;
+    let entry = || prop_oneof![0..4_u16, 0..12_u16];
     let cost = prop_oneof![Just(0_u32), 1..1000_u32, Just(u32::MAX)];
     let blocks = prop_oneof![Just(0_u16), 1..30_u16, Just(u16::MAX)];
     let step = prop_oneof![
-        8 => (entry(), 0..6_u64, blocks, cost, any::<bool>())
+        8 => (entry(), 0..14_u64, blocks, cost, any::<bool>())
             .prop_map(|(entry, key, blocks, cost, critical)| Step::Insert { entry, key, blocks, cost, critical }),
         8 => entry().prop_map(Step::Touch),
         3 => entry().prop_map(Step::Remove),
-        5 => any::<u8>().prop_map(|pinned| Step::Evict { pinned }),
-        2 => any::<u8>().prop_map(|pinned| Step::Ask { pinned }),
+        5 => any::<u16>().prop_map(|pinned| Step::Evict { pinned }),
+        2 => any::<u16>().prop_map(|pinned| Step::Ask { pinned }),
     ];
-    prop::collection::vec(step, 1..300)
+    prop::collection::vec(step, 1..400)
 }
 
 /// The model is who is present and whether it is critical; the order is the policy's own affair.
@@ -117,6 +117,8 @@ proptest! {
         keeps_its_promises::<2>(&steps)?;
         keeps_its_promises::<3>(&steps)?;
         keeps_its_promises::<4>(&steps)?;
+        // Here a newcomer is not many, and the heap has branches.
+        keeps_its_promises::<16>(&steps)?;
     }
 }
 
