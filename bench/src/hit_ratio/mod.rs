@@ -1,6 +1,6 @@
 //! `bench hit-ratio`: which share of requests, bytes and database time a cache saves under each eviction policy, on seeded traces.
 //!
-//! The last column pair of the server's policy is what its choice rests on: see `policy/eviction.rs`.
+//! The server's policy was chosen by this table: see `policy/eviction.rs`.
 
 mod bound;
 mod ours;
@@ -78,7 +78,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Plan>, 
 /// Replays and prints.
 pub fn run(plan: &Plan) {
     println!(
-        "seed {}, {} requests for each entry of the cache, popular keys 20 a entry, every miss inserted, cold start counted",
+        "seed {}, {} requests for each entry of the cache, 20 popular keys an entry, every miss inserted, cold start counted",
         plan.seed, plan.requests
     );
     println!("each cell: % of requests / bytes / database time saved; bound: no policy can have more (MIN and space x time)");

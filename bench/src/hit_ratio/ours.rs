@@ -6,7 +6,7 @@ use flagstone::policy::eviction::Eviction;
 use super::replay::{Capacity, Policy};
 use super::trace::{Item, mix};
 
-/// What the server keeps of an entry beside its body, and its number.
+/// Policy, index and the keys by entry, as the cache has them.
 pub struct Ours<const N: usize, const GHOSTS: usize, const SLOTS: usize> {
     eviction: Eviction<N, GHOSTS>,
     index: CacheIndex<SLOTS>,

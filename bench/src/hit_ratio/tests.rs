@@ -39,13 +39,13 @@ fn ours_gives_no_requests_away_for_the_database_time_that_it_saves() {
     }
 }
 
-/// By hand: with two places, MIN keeps a and b (b over c) and hits a, a, b.
+/// With two places, MIN never keeps c.
 #[test]
 fn the_bound_of_a_trace_worked_by_hand() {
     let item = trace::Item { bytes: BLOCK_BYTES, blocks: 1, micros: 100 };
     let trace = Trace { name: "by hand", items: vec![item; 3], requests: vec![0, 1, 2, 0, 1, 2, 0], commit_every: None };
     let capacity = Capacity { entries: 2, blocks: 2 };
-    // a b c | a hit | b hit | c miss | a hit: three of seven; and three for LRU's none.
+    // a b c, then a hit, b hit, c miss, a hit: three of seven, where LRU has none.
     assert_eq!(bound::bound(&trace, capacity).requests, 300.0 / 7.0);
     assert_eq!(replay(&trace, capacity, &mut peers::Lru::default()).requests, 0.0);
     // A commit before the fourth request leaves nothing to hit but a at the end.
