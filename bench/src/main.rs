@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod bare;
+mod hit_ratio;
 mod load;
 mod machine;
 mod serve;
@@ -20,6 +21,7 @@ bench: load and comparisons for servers on this machine
     bench load http://127.0.0.1:8080/tables      load one server
     bench serve-and-load                         build flagstone, start it, load it, compare it with the baseline
     bench bare                                   the baseline server
+    bench hit-ratio                              the cache's eviction policy beside others and the optimum
 
 bench COMMAND --help explains the options of each.
 ";
@@ -80,9 +82,16 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Failur
             serve::run(&plan, &*stop_flag()?).map_err(|error| Failure::Internal(error.to_string()))
         }
         Some("bare") => bare_command(arguments),
+        Some("hit-ratio") => {
+            let Some(plan) = hit_ratio::parse(arguments)? else {
+                return help(hit_ratio::HELP);
+            };
+            hit_ratio::run(&plan);
+            Ok(true)
+        }
         Some("-h" | "--help") => help(HELP),
-        Some("") => Err(Failure::Usage("a command is missing: load, serve-and-load or bare".to_owned())),
-        _ => Err(Failure::Usage(format!("{name:?}: the commands are load, serve-and-load and bare"))),
+        Some("") => Err(Failure::Usage("a command is missing: load, serve-and-load, bare or hit-ratio".to_owned())),
+        _ => Err(Failure::Usage(format!("{name:?}: the commands are load, serve-and-load, bare and hit-ratio"))),
     }
 }
 

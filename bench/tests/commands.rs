@@ -29,11 +29,25 @@ fn nobody_listening_is_told_and_exits_1() {
 
 #[test]
 fn help_names_every_option() {
-    for (command, options) in [("load", "--bind-sources --expect --no-keep-alive -p, --rate"), ("serve-and-load", "--smoke")] {
+    for (command, options) in
+        [("load", "--bind-sources --expect --no-keep-alive -p, --rate"), ("serve-and-load", "--smoke"), ("hit-ratio", "--smoke")]
+    {
         let output = bench(&format!("{command} --help"));
         assert_eq!(output.status.code(), Some(0));
         assert!(options.split(' ').all(|option| text(&output).contains(option)), "{}", text(&output));
     }
+}
+
+#[test]
+fn hit_ratios_are_printed_for_each_policy_and_the_bound() {
+    let output = bench("hit-ratio --smoke");
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(
+        ["fifo", "lru", "sieve", "s3-fifo", "gdsf", "ours", "bound", "seed 7"].iter().all(|name| shown.contains(name)),
+        "{shown}"
+    );
+    assert_eq!(bench("hit-ratio --frob").status.code(), Some(64));
 }
 
 #[test]
