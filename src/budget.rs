@@ -183,6 +183,8 @@ const _: () = assert!(
 const _: () = assert!(CACHE_BODY_BYTES <= ANSWER_BYTES, "FLAGSTONE_CACHE_BODY_BYTES must not exceed the longest answer");
 /// Places of the cache's index: a power of two, at most half full.
 pub const CACHE_TABLE: usize = (2 * CACHE_ENTRIES).next_power_of_two();
+/// Keys of evicted answers that are remembered: the policy wants twice the entries, in fours.
+pub const CACHE_GHOSTS: usize = (2 * CACHE_ENTRIES).next_multiple_of(4);
 /// What one entry costs beside its blocks: its place, its index slots, its share of the eviction lists, its shortcut from a raw target.
 pub const CACHE_ENTRY_STATE_BYTES: usize = 512;
 

@@ -106,40 +106,13 @@ pub struct Job {
 #[derive(Debug)]
 pub enum Outcome {
     /// 200 with the reply's body.
-    Rows(Made),
+    Rows(Media),
     /// An error to be told.
     Problem(Problem),
     /// Another process holds the lock that this job needs: try again in a moment, until the busy timeout.
     Busy,
     /// Stopped half-way because nobody waits for the answer.
     Abandoned,
-}
-
-/// temp
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp([u64; 7]);
-impl Stamp {
-    #[cfg(test)]
-    pub fn for_test(n: u64) -> Stamp {
-        Stamp([n; 7])
-    }
-}
-/// temp
-#[derive(Clone, Copy, Debug)]
-pub struct Made {
-    /// m
-    pub media: Media,
-    /// s
-    pub stamp: Option<Stamp>,
-    /// v
-    pub volatile: bool,
-    /// c
-    pub cost: Micros,
-}
-/// temp
-pub trait Freshness {
-    /// c
-    fn current(&self) -> Option<Stamp>;
 }
 
 /// Whether a running job may go on, as the front sees it at a turn.

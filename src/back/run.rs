@@ -155,7 +155,7 @@ impl<'c> Back<'c> {
         for _ in 0..SCHEMA_RETRIES {
             reply.clear();
             match self.attempt(job, reply, turns) {
-                Ok(media) => return Outcome::Rows(crate::job::Made { media, stamp: None, volatile: false, cost: 0 }),
+                Ok(media) => return Outcome::Rows(media),
                 Err(Ended::With(outcome)) => match self.blames_schema(&outcome, turns) {
                     true => continue,
                     false => return outcome,

@@ -104,7 +104,7 @@ impl<N: Net> Front<N> {
     /// Ends all connections and gives the regions back, request buffers zeroed, for the next front. No job may be out.
     pub fn into_regions(self) -> Regions {
         assert!(self.running.is_none(), "the running job has one of the request buffers");
-        let Front { slots, spare_exchange, output, head, page, .. } = self;
+        let Front { slots, spare_exchange, output, head, entity_head, cache, page, .. } = self;
         let exchanges = Slots::into_exchanges(slots).chain(spare_exchange);
         let requests = exchanges.map(|exchange| {
             let Exchange { bytes, .. } = *exchange;
@@ -113,6 +113,6 @@ impl<N: Net> Front<N> {
         });
         let requests = requests.collect();
         let (output, output_index) = output.into_parts();
-        Regions { requests, head, page: page.bytes, output, output_index }
+        Regions { requests, head, entity_head, cache: cache.into_regions(), page: page.bytes, output, output_index }
     }
 }

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 
 use siphasher::sip::SipHasher13;
 
-use crate::budget::{CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES, CACHE_TABLE};
+use crate::budget::{CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES, CACHE_GHOSTS, CACHE_TABLE};
 use crate::http::etag::EntityTag;
 use crate::job::{Micros, Stamp};
 use crate::memory::{Blocks, Chain};
@@ -107,7 +107,7 @@ pub struct Cache {
     entries: Box<[Entry]>,
     free: heapless::Vec<u16, CACHE_ENTRIES>,
     index: Box<CacheIndex<CACHE_TABLE>>,
-    eviction: Box<Eviction<CACHE_ENTRIES, CACHE_ENTRIES>>,
+    eviction: Box<Eviction<CACHE_ENTRIES, CACHE_GHOSTS>>,
     ttl: Micros,
     resting_until: Micros,
     swept: usize,
@@ -130,7 +130,7 @@ impl Cache {
             entries: (0..CACHE_ENTRIES).map(|_| Entry::EMPTY).collect(),
             free,
             index: Box::new(CacheIndex::new()),
-            eviction: Box::new(Eviction::new()),
+            eviction: Box::new(Eviction::new(CACHE_BLOCKS)),
             ttl,
             resting_until: 0,
             swept: 0,
@@ -200,7 +200,8 @@ impl Cache {
             checksum: checksum([head, body].into_iter()),
             made: now,
         };
-        self.index.insert(key, at);
+        let indexed = self.index.insert(key, at);
+        assert_eq!(indexed, Ok(None), "the index is twice as large as the cache, and the key's old entry was dropped");
         self.eviction.insert(at, (key >> 64) as u64, blocks, cost, false);
         self.counts.inserted += 1;
         self.entries_high = self.entries_high.max(self.entries());
@@ -241,6 +242,12 @@ impl Cache {
     pub fn give_back(&mut self) {
         self.clear();
         self.blocks.give_pages_back();
+    }
+
+    /// Gives the regions back.
+    pub fn into_regions(self) -> CacheRegions {
+        let (blocks, next) = self.blocks.into_parts();
+        CacheRegions { blocks, next }
     }
 
     /// Entries in it.

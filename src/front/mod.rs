@@ -7,11 +7,13 @@ mod answer;
 pub mod audit;
 pub mod cache;
 mod entity;
+mod jobs;
 mod listener;
 pub mod mio_net;
 pub mod net;
 mod ops;
 mod read;
+pub mod regions;
 pub mod slots;
 mod timers;
 mod write;
@@ -27,15 +29,16 @@ use crate::config::Config;
 use crate::http::date::DateCache;
 use crate::http::etag::TagKey;
 use crate::job::{Exchange, Freshness, Go, Job, Micros, Outcome, Reply, SlotId, Stamp};
+use crate::memory::Blocks;
 use crate::memory::sink::{Full, Sink};
-use crate::memory::{Blocks, StaticCell};
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
 use crate::ops::readings::Readings;
 use crate::policy::clients::ClientCounts;
-use crate::policy::fair_queue::{FairQueue, Waiting};
+use crate::policy::fair_queue::FairQueue;
 use crate::policy::hosts::Hosts;
-use cache::{Cache, CacheRegions};
+use cache::Cache;
 use net::{EVENTS, Net, Ready, Token};
+pub use regions::Regions;
 use slots::{Listening, NEVER, Slots, State};
 
 const MS: Micros = 1000;
@@ -75,63 +78,6 @@ pub struct Setup {
     pub local_ops: bool,
 }
 
-static REQUESTS: StaticCell<[[u8; REQUEST_BYTES]; EXCHANGES]> = StaticCell::new([[0; REQUEST_BYTES]; EXCHANGES]);
-static HEAD: StaticCell<[u8; ANSWER_HEAD_BYTES]> = StaticCell::new([0; ANSWER_HEAD_BYTES]);
-static ENTITY_HEAD: StaticCell<[u8; ANSWER_HEAD_BYTES]> = StaticCell::new([0; ANSWER_HEAD_BYTES]);
-static CACHE: StaticCell<[[u8; CACHE_BLOCK_BYTES]; CACHE_BLOCKS]> = StaticCell::new([[0; CACHE_BLOCK_BYTES]; CACHE_BLOCKS]);
-static CACHE_INDEX: StaticCell<[u16; CACHE_BLOCKS]> = StaticCell::new([0; CACHE_BLOCKS]);
-static PAGE: StaticCell<[u8; OPS_ANSWER_BYTES]> = StaticCell::new([0; OPS_ANSWER_BYTES]);
-static OUTPUT: StaticCell<[[u8; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS]> = StaticCell::new([[0; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS]);
-static OUTPUT_INDEX: StaticCell<[u16; OUTPUT_BLOCKS]> = StaticCell::new([0; OUTPUT_BLOCKS]);
-
-/// The front's fixed regions.
-pub struct Regions {
-    requests: heapless::Vec<&'static mut [u8], EXCHANGES>,
-    head: &'static mut [u8],
-    entity_head: &'static mut [u8],
-    cache: CacheRegions,
-    page: &'static mut [u8],
-    output: &'static mut [[u8; OUTPUT_BLOCK_BYTES]],
-    output_index: &'static mut [u16],
-}
-
-impl Regions {
-    /// The static regions, resident; `None` when they are taken already.
-    pub fn take() -> Option<Regions> {
-        let mut regions = Regions {
-            requests: REQUESTS.take()?.iter_mut().map(|bytes| bytes.as_mut_slice()).collect(),
-            head: HEAD.take()?,
-            entity_head: ENTITY_HEAD.take()?,
-            cache: CacheRegions { blocks: CACHE.take()?, next: CACHE_INDEX.take()? },
-            page: PAGE.take()?,
-            output: OUTPUT.take()?,
-            output_index: OUTPUT_INDEX.take()?,
-        };
-        for bytes in &mut regions.requests {
-            crate::memory::statics::prefault(bytes);
-        }
-        crate::memory::statics::prefault(regions.head);
-        crate::memory::statics::prefault(regions.entity_head);
-        crate::memory::statics::prefault(regions.cache.blocks.as_flattened_mut());
-        crate::memory::statics::prefault(regions.page);
-        crate::memory::statics::prefault(regions.output.as_flattened_mut());
-        Some(regions)
-    }
-
-    /// Regions of the same sizes on the heap, for simulations beside each other; [`Front::into_regions`] makes them last for many.
-    pub fn leaked() -> Regions {
-        Regions {
-            requests: vec![[0; REQUEST_BYTES]; EXCHANGES].leak().iter_mut().map(|bytes| bytes.as_mut_slice()).collect(),
-            head: vec![0; ANSWER_HEAD_BYTES].leak(),
-            entity_head: vec![0; ANSWER_HEAD_BYTES].leak(),
-            cache: CacheRegions { blocks: vec![[0; CACHE_BLOCK_BYTES]; CACHE_BLOCKS].leak(), next: vec![0; CACHE_BLOCKS].leak() },
-            page: vec![0; OPS_ANSWER_BYTES].leak(),
-            output: vec![[0; OUTPUT_BLOCK_BYTES]; OUTPUT_BLOCKS].leak(),
-            output_index: vec![0; OUTPUT_BLOCKS].leak(),
-        }
-    }
-}
-
 /// A fixed buffer that a page or a problem is rendered into.
 pub(crate) struct Page {
     bytes: &'static mut [u8],
@@ -145,21 +91,6 @@ impl Sink for Page {
         self.len = end;
         Ok(())
     }
-}
-
-/// The job that the back works on.
-#[derive(Clone, Copy)]
-struct Running {
-    id: SlotId,
-    /// Whose share of the back's time it uses.
-    account: u64,
-    started: Micros,
-    /// Time of turns inside it: others' work, not its client's.
-    turned: Micros,
-    /// What its answer will be known by, 0 for nobody but its own client.
-    key: cache::Key,
-    /// The state of the database just before it began.
-    stamp: Option<Stamp>,
 }
 
 /// The front half of the server.
@@ -185,7 +116,7 @@ pub struct Front<N: Net> {
     ready: Deque<u16, CONNECTIONS>,
     dirty: Deque<u16, CONNECTIONS>,
     listeners: heapless::Vec<listener::Listener, { mio_net::MAX_LISTENERS }>,
-    running: Option<Running>,
+    running: Option<jobs::Running>,
     serving: Option<u16>,
     now: Micros,
     last_turn_end: Micros,
@@ -272,100 +203,9 @@ impl<N: Net> Front<N> {
         self.last_turn_end = self.now;
     }
 
-    /// A turn from inside the running job, which waits at most `wait` microseconds for events; the answer says whether anybody still waits
-    /// for the job.
-    pub fn nested_turn(&mut self, wait: Micros) -> Go {
-        self.metrics.nested_turns += 1;
-        let before = self.net.now();
-        self.turn(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
-        let turned = self.net.now().saturating_sub(before);
-        if let Some(running) = &mut self.running {
-            running.turned += turned;
-        }
-        match self.running {
-            Some(running) if self.slots.get(running.id).is_none() && self.joiner(running.key).is_none() => Go::Stop,
-            _ => Go::On,
-        }
-    }
-
     /// Takes over a connected socket that came by no listener.
     pub fn adopt(&mut self, socket: N::Socket) {
         self.admit(socket, net::Peer::Unix, Listening::Public);
-    }
-
-    /// The next request for the back, by fairness among clients.
-    pub fn next_job(&mut self) -> Option<Job> {
-        self.now = self.net.now();
-        let entry = self.queue.pop(self.now)?;
-        let id = self.slots.id(entry.slot);
-        let slot = self.slots.at(entry.slot);
-        assert_eq!(slot.state, State::Queued, "only queued slots are in the queue");
-        slot.enter(State::Running, self.now, NEVER);
-        let exchange = slot.exchange.take().expect("a queued slot has its request");
-        self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
-        self.metrics.jobs += 1;
-        let key = self.slots.peek(entry.slot).key;
-        // Before the back begins its read transaction: whoever joins while this is still the present state gets an answer of that state.
-        let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
-        self.running = Some(Running { id, account: entry.client, started: self.now, turned: 0, key, stamp });
-        Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
-    }
-
-    /// Takes a job back: answers everybody who waits for it, or puts it into the queue again when the database was locked.
-    pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
-        self.now = self.net.now();
-        let key = self.book_job();
-        let Job { slot: id, exchange, arrived, .. } = job;
-        let asked = self.take_home(id, exchange);
-        if !asked {
-            self.metrics.abandoned_jobs += 1;
-        }
-        if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.busy_ms * MS {
-            self.metrics.busy_retries += 1;
-            match asked {
-                true => self.enqueue(id.index, arrived, self.now + BUSY_RETRY),
-                false => self.promote_joiner(key),
-            }
-            return;
-        }
-        let entity = match &outcome {
-            Outcome::Rows(made) => self.make_entity(key, *made, reply),
-            _ => None,
-        };
-        if asked {
-            self.deliver(id.index, &outcome, entity, reply);
-        }
-        for id in self.take_joiners(key) {
-            if self.slots.get(id).is_some() {
-                self.deliver(id.index, &outcome, entity, reply);
-            }
-        }
-    }
-
-    /// Answers one of those who waited for a job, and goes on with its connection.
-    fn deliver(&mut self, index: u16, outcome: &Outcome, entity: Option<entity::Entity>, reply: &Reply) {
-        self.serving = Some(index);
-        match entity {
-            Some(entity) => self.answer_entity(index, entity, reply),
-            None => self.answer_failure(index, outcome),
-        }
-        self.drive(index);
-        self.serving = None;
-    }
-
-    /// Gives a job's request buffer back to its connection, or keeps it as the spare when that has gone; whether it is still there.
-    fn take_home(&mut self, id: SlotId, mut exchange: Box<Exchange>) -> bool {
-        match self.slots.get(id) {
-            Some(slot) => {
-                slot.exchange = Some(exchange);
-                true
-            }
-            None => {
-                exchange.clear();
-                self.spare_exchange = Some(exchange);
-                false
-            }
-        }
     }
 
     /// Whether the server is stopping and every connection has ended.
@@ -403,23 +243,6 @@ impl<N: Net> Front<N> {
         }
     }
 
-    /// A job panicked: those who wait for it get a 500, and everything else goes on.
-    pub fn job_panicked(&mut self, id: SlotId, exchange: Box<Exchange>) {
-        self.metrics.panics += 1;
-        self.now = self.net.now();
-        let key = self.book_job();
-        if self.take_home(id, exchange) {
-            self.answer_internal_error(id.index);
-            self.drive(id.index);
-        }
-        for id in self.take_joiners(key) {
-            if self.slots.get(id).is_some() {
-                self.answer_internal_error(id.index);
-                self.drive(id.index);
-            }
-        }
-    }
-
     /// What is done once a second, beside the timers.
     pub fn tick(&mut self) {
         self.cache.sweep(self.now);
@@ -428,16 +251,6 @@ impl<N: Net> Front<N> {
     /// What tells the present state of the database, for the time of one connection to it; without it nothing is cached.
     pub fn set_freshness(&mut self, freshness: Option<Box<dyn Freshness>>) {
         self.freshness = freshness;
-    }
-
-    /// The end of the running job: its time is booked to the client that used it, also when that has gone.
-    /// Returns what its answer is known by.
-    fn book_job(&mut self) -> cache::Key {
-        let Some(running) = self.running.take() else { return 0 };
-        let spent = self.now.saturating_sub(running.started + running.turned);
-        self.metrics.job_micros += spent;
-        self.queue.charge(running.account, spent);
-        running.key
     }
 
     fn timeout(&self, wait: Wait) -> Option<Micros> {
@@ -511,17 +324,6 @@ impl<N: Net> Front<N> {
             let pushed = self.dirty.push_back(index);
             assert!(pushed.is_ok(), "one entry a slot");
         }
-    }
-
-    fn enqueue(&mut self, index: u16, since: Micros, not_before: Micros) {
-        let (now, queue_ms) = (self.now, self.setup.config.queue_ms);
-        let slot = self.slots.at(index);
-        let account = slot.client.account(index);
-        slot.enter(State::Queued, now, (since + queue_ms * MS).saturating_sub(now));
-        let due = slot.deadline;
-        self.next_timer = self.next_timer.min(due);
-        let pushed = self.queue.push(Waiting { slot: index, client: account, since, not_before });
-        assert!(pushed.is_ok(), "the queue has a place for every slot that can ask");
     }
 
     /// Begins the graceful stop: no new connections, idle ones end at once, the rest within the drain time.

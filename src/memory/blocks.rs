@@ -49,13 +49,16 @@ impl<const BYTES: usize> Blocks<BYTES> {
     /// A pool over `data`, with `next` as its index; both of equal length, below 65,535.
     pub fn new(data: &'static mut [[u8; BYTES]], next: &'static mut [u16]) -> Blocks<BYTES> {
         assert_eq!(data.len(), next.len(), "one index entry a block");
-        assert!(!data.is_empty() && data.len() < NONE as usize, "block numbers are 16 bits");
+        assert!(data.len() < NONE as usize, "block numbers are 16 bits");
         for (at, entry) in next.iter_mut().enumerate() {
             *entry = at as u16 + 1;
         }
         let free = data.len();
-        next[free - 1] = NONE;
-        Blocks { data, next, head: 0, free, least_free: free }
+        if let Some(last) = next.last_mut() {
+            *last = NONE;
+        }
+        let head = if free == 0 { NONE } else { 0 };
+        Blocks { data, next, head, free, least_free: free }
     }
 
     /// Blocks that nobody holds.

@@ -1,0 +1,154 @@
+//! The way to the back and home: who waits, which job runs next, and whom its outcome answers.
+
+use super::cache::Key;
+use super::net::Net;
+use super::slots::{NEVER, State};
+use super::{BUSY_RETRY, Front, MS, TABLE_QUERY, Wait, entity};
+use crate::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp};
+use crate::policy::fair_queue::Waiting;
+
+/// The job that the back works on.
+#[derive(Clone, Copy)]
+pub(super) struct Running {
+    pub(super) id: SlotId,
+    /// Whose share of the back's time it uses.
+    pub(super) account: u64,
+    pub(super) started: Micros,
+    /// Time of turns inside it: others' work, not its client's.
+    pub(super) turned: Micros,
+    /// What its answer will be known by, 0 for nobody but its own client.
+    pub(super) key: Key,
+    /// The state of the database just before it began.
+    pub(super) stamp: Option<Stamp>,
+}
+
+impl<N: Net> Front<N> {
+    /// A turn from inside the running job, which waits at most `wait` microseconds for events; the answer says whether anybody still waits
+    /// for the job.
+    pub fn nested_turn(&mut self, wait: Micros) -> Go {
+        self.metrics.nested_turns += 1;
+        let before = self.net.now();
+        self.turn(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
+        let turned = self.net.now().saturating_sub(before);
+        if let Some(running) = &mut self.running {
+            running.turned += turned;
+        }
+        match self.running {
+            Some(running) if self.slots.get(running.id).is_none() && self.joiner(running.key).is_none() => Go::Stop,
+            _ => Go::On,
+        }
+    }
+
+    /// The next request for the back, by fairness among clients.
+    pub fn next_job(&mut self) -> Option<Job> {
+        self.now = self.net.now();
+        let entry = self.queue.pop(self.now)?;
+        let id = self.slots.id(entry.slot);
+        let slot = self.slots.at(entry.slot);
+        assert_eq!(slot.state, State::Queued, "only queued slots are in the queue");
+        slot.enter(State::Running, self.now, NEVER);
+        let exchange = slot.exchange.take().expect("a queued slot has its request");
+        self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
+        self.metrics.jobs += 1;
+        let key = self.slots.peek(entry.slot).key;
+        // Before the back begins its read transaction: whoever joins while this is still the present state gets an answer of that state.
+        let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
+        self.running = Some(Running { id, account: entry.client, started: self.now, turned: 0, key, stamp });
+        Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
+    }
+
+    /// Takes a job back: answers everybody who waits for it, or puts it into the queue again when the database was locked.
+    pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
+        self.now = self.net.now();
+        let key = self.book_job();
+        let Job { slot: id, exchange, arrived, .. } = job;
+        let asked = self.take_home(id, exchange);
+        if !asked {
+            self.metrics.abandoned_jobs += 1;
+        }
+        if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.busy_ms * MS {
+            self.metrics.busy_retries += 1;
+            match asked {
+                true => self.enqueue(id.index, arrived, self.now + BUSY_RETRY),
+                false => self.promote_joiner(key),
+            }
+            return;
+        }
+        let entity = match &outcome {
+            Outcome::Rows(made) => self.make_entity(key, *made, reply),
+            _ => None,
+        };
+        if asked {
+            self.deliver(id.index, &outcome, entity, reply);
+        }
+        for id in self.take_joiners(key) {
+            if self.slots.get(id).is_some() {
+                self.deliver(id.index, &outcome, entity, reply);
+            }
+        }
+    }
+
+    /// Answers one of those who waited for a job, and goes on with its connection.
+    fn deliver(&mut self, index: u16, outcome: &Outcome, entity: Option<entity::Entity>, reply: &Reply) {
+        self.serving = Some(index);
+        match entity {
+            Some(entity) => self.answer_entity(index, entity, reply),
+            None => self.answer_failure(index, outcome),
+        }
+        self.drive(index);
+        self.serving = None;
+    }
+
+    /// Gives a job's request buffer back to its connection, or keeps it as the spare when that has gone; whether it is still there.
+    fn take_home(&mut self, id: SlotId, mut exchange: Box<Exchange>) -> bool {
+        match self.slots.get(id) {
+            Some(slot) => {
+                slot.exchange = Some(exchange);
+                true
+            }
+            None => {
+                exchange.clear();
+                self.spare_exchange = Some(exchange);
+                false
+            }
+        }
+    }
+
+    /// A job panicked: those who wait for it get a 500, and everything else goes on.
+    pub fn job_panicked(&mut self, id: SlotId, exchange: Box<Exchange>) {
+        self.metrics.panics += 1;
+        self.now = self.net.now();
+        let key = self.book_job();
+        if self.take_home(id, exchange) {
+            self.answer_internal_error(id.index);
+            self.drive(id.index);
+        }
+        for id in self.take_joiners(key) {
+            if self.slots.get(id).is_some() {
+                self.answer_internal_error(id.index);
+                self.drive(id.index);
+            }
+        }
+    }
+
+    /// The end of the running job: its time is booked to the client that used it, also when that has gone.
+    /// Returns what its answer is known by.
+    fn book_job(&mut self) -> Key {
+        let Some(running) = self.running.take() else { return 0 };
+        let spent = self.now.saturating_sub(running.started + running.turned);
+        self.metrics.job_micros += spent;
+        self.queue.charge(running.account, spent);
+        running.key
+    }
+
+    pub(super) fn enqueue(&mut self, index: u16, since: Micros, not_before: Micros) {
+        let (now, queue_ms) = (self.now, self.setup.config.queue_ms);
+        let slot = self.slots.at(index);
+        let account = slot.client.account(index);
+        slot.enter(State::Queued, now, (since + queue_ms * MS).saturating_sub(now));
+        let due = slot.deadline;
+        self.next_timer = self.next_timer.min(due);
+        let pushed = self.queue.push(Waiting { slot: index, client: account, since, not_before });
+        assert!(pushed.is_ok(), "the queue has a place for every slot that can ask");
+    }
+}
