@@ -47,7 +47,8 @@ pub enum End {
 /// Serves from an open database until the server stops or the file is replaced.
 pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, around: &mut S) -> End {
     let mut look_at = 0;
-    loop {
+    front.set_freshness(Some(back.freshness()));
+    let end = loop {
         turn(front, Wait::UntilEvent);
         while let Some(job) = front.next_job() {
             run_job(front, back, reply, job);
@@ -63,14 +64,16 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
             front.tick();
             if around.database_replaced() {
                 front.metrics.reopens += 1;
-                return End::DatabaseReplaced;
+                break End::DatabaseReplaced;
             }
         }
         around.flush_log();
         if front.drained() {
-            return End::Drained;
+            break End::Drained;
         }
-    }
+    };
+    front.set_freshness(None);
+    end
 }
 
 /// Serves what needs no database, and answers the rest with 503, until it is time to try opening it again.

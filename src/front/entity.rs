@@ -176,8 +176,7 @@ impl<N: Net> Front<N> {
     }
 
     /// Makes the head of an answer, once for all who wait for it, and keeps the answer if it may be kept.
-    pub(super) fn make_entity(&mut self, key: Key, made: Made, reply: &Reply) -> Option<Entity> {
-        let media = made.media;
+    pub(super) fn make_entity(&mut self, key: Key, media: Media, made: Made, reply: &Reply) -> Option<Entity> {
         let mut tagger = Tagger::new(&self.setup.tag_key);
         // The parts of the head that differ with the data belong to the representation too.
         for part in

@@ -75,7 +75,7 @@ impl<N: Net> Front<N> {
             return;
         }
         let entity = match &outcome {
-            Outcome::Rows(made) => self.make_entity(key, *made, reply),
+            Outcome::Rows(media, made) => self.make_entity(key, *media, *made, reply),
             _ => None,
         };
         if asked {

@@ -18,17 +18,16 @@ pub mod slots;
 mod timers;
 mod write;
 
+use std::rc::Rc;
+
 use heapless::Deque;
 
 use crate::api::canonical::Canonical;
-use crate::budget::{
-    ANSWER_HEAD_BYTES, CACHE_BLOCK_BYTES, CACHE_BLOCKS, CONNECTIONS, EXCHANGES, OPS_ANSWER_BYTES, OUTPUT_BLOCK_BYTES,
-    OUTPUT_BLOCKS, REQUEST_BYTES, SLOTS,
-};
+use crate::budget::{CONNECTIONS, OUTPUT_BLOCK_BYTES, SLOTS};
 use crate::config::Config;
 use crate::http::date::DateCache;
 use crate::http::etag::TagKey;
-use crate::job::{Exchange, Freshness, Go, Job, Micros, Outcome, Reply, SlotId, Stamp};
+use crate::job::{Current, Exchange, Micros, SlotId};
 use crate::memory::Blocks;
 use crate::memory::sink::{Full, Sink};
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
@@ -107,7 +106,7 @@ pub struct Front<N: Net> {
     canonical: Box<Canonical>,
     /// Keys of raw targets seen lately: (hash of the target as sent, key).
     shortcuts: Box<[(cache::Key, cache::Key)]>,
-    freshness: Option<Box<dyn Freshness>>,
+    freshness: Option<Rc<dyn Current>>,
     /// Connections that wait for another's job.
     joined: usize,
     clients: ClientCounts<CLIENT_TABLE>,
@@ -249,7 +248,7 @@ impl<N: Net> Front<N> {
     }
 
     /// What tells the present state of the database, for the time of one connection to it; without it nothing is cached.
-    pub fn set_freshness(&mut self, freshness: Option<Box<dyn Freshness>>) {
+    pub fn set_freshness(&mut self, freshness: Option<Rc<dyn Current>>) {
         self.freshness = freshness;
     }
 

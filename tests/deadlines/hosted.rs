@@ -14,7 +14,7 @@ use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup, Wait};
 use flagstone::http::accept::Media;
 use flagstone::http::etag::TagKey;
-use flagstone::job::{Job, Outcome, Reply};
+use flagstone::job::{Job, Made, Outcome, Reply};
 use flagstone::memory::sink::Sink;
 use flagstone::policy::hosts::Hosts;
 use flagstone::start::address::Address;
@@ -117,5 +117,5 @@ fn outcome(job: &Job, reply: &mut Reply) -> Outcome {
         reply.put(&[b'x'; 64]).expect("at most ANSWER_BYTES");
     }
     reply.put(&[b'x'; 64][..size % 64]).expect("at most ANSWER_BYTES");
-    Outcome::Rows(Media::Json)
+    Outcome::Rows(Media::Json, Made { stamp: None, volatile: false, cost: 1 })
 }

@@ -3,7 +3,7 @@
 use flagstone::api::problem::Problem;
 use flagstone::back::turns::GAP;
 use flagstone::http::accept::Media;
-use flagstone::job::{Go, Job, Micros, Outcome, Reply};
+use flagstone::job::{Go, Job, Made, Micros, Outcome, Reply};
 use flagstone::memory::sink::Sink;
 
 use super::ledger::line;
@@ -60,7 +60,7 @@ pub fn run(job: &Job, reply: &mut Reply, world: &Shared, turn: &mut dyn FnMut() 
         _ => {
             let wrong = world.borrow().options.plant == Some(Plant::WrongReply) && world.borrow_mut().random.one_in(20);
             fill(reply, Order { id: order.id - u64::from(wrong), ..order });
-            Some(Outcome::Rows(Media::Json))
+            Some(Outcome::Rows(Media::Json, Made { stamp: None, volatile: false, cost: 1 }))
         }
     }
 }

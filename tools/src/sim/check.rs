@@ -192,7 +192,7 @@ impl Checker {
             State::Idle => config.idle_ms,
             State::Head => config.head_ms,
             State::Body => config.body_ms,
-            State::Queued => config.queue_ms,
+            State::Queued | State::Joined => config.queue_ms,
             State::Lingering(_) => config.linger_ms,
             State::Free | State::Running | State::Closing(_) => u64::MAX / MS / 2,
         };
