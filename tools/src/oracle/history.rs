@@ -78,10 +78,11 @@ impl History {
     /// # Errors
     /// [`Violation::LostCommit`]; [`Violation::NeverCommitted`] when a version that is now known to be lost was seen.
     pub fn begin(&mut self, version: Version, base: Version, groups: u32, now: Nanos) -> Result<(), Violation> {
+        let from = now.max(self.grace_until);
         for commit in self.commits.iter_mut().rev().take_while(|commit| commit.version >= base) {
             if commit.version == base {
                 commit.state = State::Committed;
-                commit.binding = commit.binding.min(now);
+                commit.binding = commit.binding.min(from);
             } else if commit.state == State::Committed {
                 return Err(Violation::LostCommit { version: commit.version, base });
             } else {
@@ -185,11 +186,6 @@ impl History {
     fn find(&mut self, version: Version) -> Option<&mut Commit> {
         let at = self.commits.binary_search_by_key(&version, |commit| commit.version).ok()?;
         Some(&mut self.commits[at])
-    }
-
-    /// Transactions that are known to have committed, the first state not counted.
-    pub fn committed(&self) -> usize {
-        self.commits.iter().filter(|commit| commit.state == State::Committed).count() - 1
     }
 
     /// The transactions around a moment, for a report.

@@ -41,6 +41,8 @@ pub enum Plant {
     Torn,
     /// A read through the connection of an open transaction.
     Dirty,
+    /// No fault at all: the proxy alone is no violation.
+    Honest,
     /// No fault in an answer: the harness itself panics.
     Panic,
 }
@@ -55,6 +57,7 @@ impl Plant {
             "stale-304" => Self::Stale304,
             "torn" => Self::Torn,
             "dirty" => Self::Dirty,
+            "honest" => Self::Honest,
             "panic" => Self::Panic,
             _ => return None,
         })
@@ -148,7 +151,7 @@ impl<'a> Proxy<'a> {
             Plant::Stale304 => self.unmodified(head, upstream),
             Plant::Torn => self.torn(head, upstream),
             Plant::Dirty if asked % DIRTY_EVERY == 0 && head.starts_with("GET /tables/now ") => dirty(conn, self.shared.clock.now()),
-            Plant::Dirty => forward(head, upstream),
+            Plant::Dirty | Plant::Honest => forward(head, upstream),
             Plant::Panic => {
                 assert!(asked < PANIC_AT, "planted");
                 forward(head, upstream)

@@ -133,7 +133,7 @@ fn is_contention(error: &rusqlite::Error) -> bool {
 fn open(orders: &Orders, random: &mut Random) -> Result<Connection, Failure> {
     let conn = Connection::open(&orders.path)?;
     conn.busy_timeout(BUSY)?;
-    let synchronous = random.pick(&["OFF", "NORMAL", "FULL"]);
+    let synchronous = random.pick(&["OFF", "OFF", "NORMAL", "FULL"]);
     let autocheckpoint = random.pick(&[0, 5, 50, 1000]);
     // A few pages of cache: a large transaction spills into the file or the WAL long before it commits.
     let cache = random.pick(&[5, 5, 20, 2000]);
