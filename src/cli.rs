@@ -200,6 +200,10 @@ fn assemble(mut words: Words) -> Result<Command, StartError> {
     }
     let taken = if options.demo.is_some() { "--demo takes one folder" } else { "one database at a time" };
     none_left(positional, taken)?;
+    if options.database.as_ref().is_some_and(|database| database.as_os_str().is_empty()) {
+        let what = "the database's name is empty, perhaps an unset variable of the shell";
+        return Err(StartError::usage(what, "flagstone data.db, or flagstone --demo"));
+    }
     if options.database.is_none() && options.demo.is_none() {
         return Err(StartError::usage("no database is named", "flagstone data.db, or flagstone --demo"));
     }

@@ -1,5 +1,6 @@
 //! The command line: options in, exit code out.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use flagstone::cli::{self, Command};
@@ -10,6 +11,12 @@ use flagstone::start::{StartError, client, get, serve, sheet};
 static HEAP: ProcessHeap = ProcessHeap::new();
 
 fn main() -> ExitCode {
+    // The default hook's backtrace needs more heap than there is, and an allocation that fails inside it waits for its own lock.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or(("?", 0), |place| (place.file(), place.line()));
+        let text = panic.payload_as_str().unwrap_or("a payload that is no text");
+        let _ = writeln!(std::io::stderr(), "flagstone: panic at {}:{}: {text}; try: flagstone --version", place.0, place.1);
+    }));
     match run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -23,16 +30,22 @@ fn run() -> Result<u8, StartError> {
     let command = cli::parse(std::env::args_os().skip(1))?;
     sheet::refuse_run_time_sizes()?;
     match command {
-        Command::Help => print!("{}", cli::HELP),
-        Command::Version => println!("flagstone {}", cli::version()),
-        Command::Budget => print!("{}", sheet::sheet()),
+        Command::Help => put(cli::HELP),
+        Command::Version => put(&format!("flagstone {}\n", cli::version())),
+        Command::Budget => put(&sheet::sheet()),
         Command::Ready { url } => {
             let (code, line) = client::ready(url.as_deref());
-            println!("{line}");
+            put(&format!("{line}\n"));
             return Ok(code);
         }
         Command::Get { path, options } => return get::get(&path, &options),
         Command::Serve(options) => serve::serve(&options, &HEAP)?,
     }
     Ok(0)
+}
+
+/// Prints; a reader that has gone (`| head`) has what it wanted.
+fn put(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

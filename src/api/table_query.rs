@@ -308,6 +308,10 @@ fn expression<'c>(catalog: &'c Catalog, table: &Table, column: Option<u16>) -> E
 fn put_select(catalog: &Catalog, table: &Table, out: &mut TableQuery) -> Result<(), Problem> {
     let visible = out.columns.iter().map(|&place| Some(place));
     let trailing = out.trailing.iter().map(|term| term.column);
+    // A view whose query does not prepare has no columns: SQLite is to say why, and not that the list is missing.
+    if out.columns.is_empty() {
+        sql::put(&mut out.sql, format_args!("SELECT *"))?;
+    }
     for (index, column) in visible.chain(trailing).enumerate() {
         let column = expression(catalog, table, column);
         sql::put(&mut out.sql, format_args!("{}{column}", if index == 0 { "SELECT " } else { ", " }))?;

@@ -19,11 +19,15 @@ pub enum Failed {
 
 /// Sorts an error.
 pub fn failed(error: &Error, stopped: Option<Stopped>) -> Failed {
-    let Error::SqliteFailure(code, message) = error else {
-        log::error!("unexpected error from SQLite: {error}");
-        return Failed::End(internal("database-error", "The query failed", "an unexpected error", None));
+    let (code, message) = match error {
+        Error::SqliteFailure(code, message) => (code, message.as_deref()),
+        // What preparing says when it knows the place, of a view on what is not there any more above all.
+        Error::SqlInputError { error, msg, .. } => (error, Some(msg.as_str())),
+        error => {
+            log::error!("unexpected error from SQLite: {error}");
+            return Failed::End(internal("database-error", "The query failed", "an unexpected error", None));
+        }
     };
-    let message = message.as_deref();
     let problem = match code.code {
         ErrorCode::OutOfMemory => return Failed::Memory,
         ErrorCode::SchemaChanged => return Failed::Schema,
@@ -49,6 +53,7 @@ pub fn failed(error: &Error, stopped: Option<Stopped>) -> Failed {
                 .detail(format_args!("{}", message.unwrap_or("I/O error")))
                 .hint(format_args!("look at the disk and at the server's log"))
         }
+        _ if code.extended_code == ffi::SQLITE_READONLY_ROLLBACK => return Failed::End(half_written()),
         _ if code.extended_code == ffi::SQLITE_ERROR => {
             return Failed::End(internal("query-failed", "The query failed", message.unwrap_or("SQL error"), None));
         }
@@ -70,6 +75,18 @@ pub fn out_of_memory() -> Outcome {
     let mut problem = Problem::new(503, "sqlite-memory", "The query needs too much memory")
         .detail(format_args!("SQLite's fixed heap is too small for this query."))
         .hint(format_args!("ask for less at once, or build with a larger FLAGSTONE_SQLITE_HEAP_KIB"));
+    problem.retry_after = Some(1);
+    Outcome::Problem(problem)
+}
+
+/// The 503 when a writer ended in the middle of a transaction: what it left must be rolled back, and we do not write.
+fn half_written() -> Outcome {
+    log::error!(
+        "a writer was cut off: its -journal must be rolled back, which the next program that opens the database to write does"
+    );
+    let mut problem = Problem::new(503, "hot-journal", "A write was cut off")
+        .detail(format_args!("Its journal must be rolled back first, and this server does not write."))
+        .hint(format_args!("open the database with a program that writes, for example sqlite3"));
     problem.retry_after = Some(1);
     Outcome::Problem(problem)
 }

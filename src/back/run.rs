@@ -28,6 +28,8 @@ use crate::ops::readings::Database;
 const ROWS_BETWEEN_LOOKS: usize = 16;
 /// How often a job starts over because the schema changed under it.
 const SCHEMA_RETRIES: usize = 3;
+/// No schema's version: those are numbers of 32 bits.
+const NO_SCHEMA: i64 = i64::MIN;
 
 /// The running query's workspace.
 pub struct Workspace {
@@ -107,7 +109,7 @@ impl<'c> Back<'c> {
     pub fn new(
         conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant,
     ) -> Result<Back<'c>, DescribeError> {
-        let mut back = Back { conn, held: Held::new(conn, key), work, schema_version: 0, started, longest_gap: 0 };
+        let mut back = Back { conn, held: Held::new(conn, key), work, schema_version: NO_SCHEMA, started, longest_gap: 0 };
         back.read_schema()?;
         Ok(back)
     }
@@ -226,7 +228,12 @@ impl<'c> Back<'c> {
     fn read_schema(&mut self) -> Result<(), DescribeError> {
         // The version first: a change in between is then seen at the next look.
         let version = describe::schema_version(self.held.get(describe::SCHEMA_VERSION)?)?;
-        describe(self.conn, &mut self.work.catalog)?;
+        if let Err(error) = describe(self.conn, &mut self.work.catalog) {
+            // What was read so far is no schema: with no table in it every request looks again.
+            self.work.catalog.build().finish();
+            self.schema_version = NO_SCHEMA;
+            return Err(error);
+        }
         self.schema_version = version;
         Ok(())
     }

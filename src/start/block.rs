@@ -41,6 +41,8 @@ pub struct Block<'a> {
     pub notes: &'a [String],
     /// Whether it is the example of `--demo`.
     pub demo: bool,
+    /// What stood on the command line beside the address, quoted for a shell.
+    pub served: &'a str,
 }
 
 impl Block<'_> {
@@ -144,8 +146,7 @@ impl Block<'_> {
         if ports.any(|port| port.is_none()) {
             return None;
         }
-        let what = if self.demo { "--demo".to_owned() } else { shell_word(self.database) };
-        Some(format!("flagstone -l :{port} {what}"))
+        Some(format!("flagstone -l :{port} {}", self.served))
     }
 
     /// Lines for the example's reader to copy.
@@ -229,6 +230,7 @@ mod tests {
             memory_total: 209_715_200,
             notes: &[],
             demo: false,
+            served: "data.db",
         }
     }
 
@@ -324,7 +326,9 @@ flagstone 0.1.0 (SQLite 3.54.0)
         }
         assert!(text.contains("  note      nothing is kept\n"), "{text}");
         let near = addresses(&["8080"]);
-        assert!(Block { demo: true, ..block(&near, &tables) }.render().contains("flagstone -l :8080 --demo\n"));
+        assert!(
+            Block { demo: true, served: "--demo x", ..block(&near, &tables) }.render().contains("flagstone -l :8080 --demo x\n")
+        );
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Answers one request on stdout, without a server: the real front and back over a pair of sockets.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use super::serve::{self, Parts};
 use super::{Exit, StartError, state};
 use crate::back::Back;
-use crate::back::open::{How, open};
+use crate::back::open::How;
 use crate::cli::Options;
 use crate::event_loop;
 use crate::front::mio_net::MioNet;
@@ -24,9 +24,10 @@ pub fn get(path: &str, options: &Options) -> Result<u8, StartError> {
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
     let page_slots = serve::install(&mut arenas, &database, &state)?;
     let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
-    let conn = open(&database.path, how).map_err(|error| serve::cannot_open(&database.path, &error))?;
+    let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
+        .map_err(|error| serve::cannot_open(&database.facts, &error))?;
     let mut back =
-        Back::new(&conn, workspace, state::random(), started).map_err(|error| serve::cannot_read(&database.path, &error))?;
+        Back::new(&conn, workspace, state::random(), started).map_err(|error| serve::cannot_read(&database.facts, &error))?;
     let failed = |error: std::io::Error| serve::internal(&format!("--get failed: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
@@ -69,8 +70,9 @@ fn print(answer: &[u8]) -> Result<u8, StartError> {
         return Err(StartError::new(Exit::Internal, "--get gave no answer", &["flagstone --version".to_string()]));
     };
     let mut out = std::io::stdout().lock();
-    let written =
-        out.write_all(&answer[end + 4..]).and_then(|()| if answer.ends_with(b"\n") { Ok(()) } else { out.write_all(b"\n") });
+    // A file gets the body as it is; on a terminal the prompt belongs on a line of its own.
+    let newline: &[u8] = if out.is_terminal() && !answer.ends_with(b"\n") { b"\n" } else { b"" };
+    let written = out.write_all(&answer[end + 4..]).and_then(|()| out.write_all(newline));
     // A reader that has gone (`| head`) has what it wanted.
     let _ = written.and_then(|()| out.flush());
     debug_assert!(!http::response::reason(status).is_empty(), "we send known statuses");

@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rusqlite::{Connection, ErrorCode, ffi};
 use rustix::process::{Resource, Rlimit};
 
 use super::address::Address;
@@ -39,6 +40,10 @@ static REPLY: StaticCell<[u8; ANSWER_BYTES]> = StaticCell::new([0; ANSWER_BYTES]
 
 /// Pages of a database that is not there yet (the demo's).
 const USUAL_PAGE: usize = 4096;
+/// Between two attempts to open a database that another process has locked.
+const BUSY_STEP: Duration = Duration::from_millis(5);
+/// How long the start waits for a lock of another process: as long as a request would.
+pub(super) const PATIENCE: Duration = Duration::from_millis(Config::DEFAULT.busy_ms);
 /// The stack that the deepest query may use, made resident at start.
 const STACK_BYTES: usize = 256 * 1024;
 
@@ -100,44 +105,93 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
     let mut front = front(bound, regions, &state, started)?;
     install_log();
-    let mut around = Around { heap, watched: Watched::none(), sealed: None };
+    let mut around = Around { heap, started, watched: Watched::none(), sealed: None };
+    let mut said = String::new();
     loop {
-        let page_slots = install(&mut arenas, &database, &state)?;
-        let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
-        let conn = open(&database.path, how).map_err(|error| cannot_open(&database.path, &error))?;
-        let mut back =
-            Back::new(&conn, workspace, state::random(), started).map_err(|error| cannot_read(&database.path, &error))?;
-        around.watched = Watched::of(&database.path);
-        front.readings.database.pages_total = page_slots as u64;
-        front.readings.database.ready = true;
-        if around.sealed.is_none() {
-            print_block(&database, &listed, &state, &back, options.demo.is_some());
-            around.seal(&mut front, &conn)?;
-        } else {
-            log::info!("serving the database that has taken the old one's place");
-        }
-        let end = event_loop::serve(&mut front, &mut back, &mut reply, &mut around);
-        drop(back);
-        drop(conn);
-        if end == End::Drained {
-            log_ring::flush(std::io::stderr());
-            return Ok(());
-        }
+        let page_slots = install(&mut arenas, &database, &state);
+        let end = page_slots.and_then(|page_slots| {
+            let start = |front: &mut Front<MioNet>, around: &mut Around, conn: &Connection, back: &Back<'_>| {
+                print_block(&database, &listed, &state, back, options.demo.is_some(), &served);
+                around.seal(front, conn)
+            };
+            serve_open(&database, page_slots, workspace, &mut front, &mut reply, &mut around, start)
+        });
+        let failed = match end {
+            Ok(End::Drained) => {
+                log_ring::flush(std::io::stderr());
+                return Ok(());
+            }
+            Ok(End::DatabaseReplaced) => {
+                said.clear();
+                None
+            }
+            Err(error) if around.sealed.is_none() => return Err(error),
+            Err(error) => Some(error),
+        };
         // The old connection is closed, so looking at the new file takes no lock of ours away.
-        let Some(facts) = reopen(&mut front, &reply, &mut around, &database) else { return Ok(()) };
+        let Some(facts) = reopen(&mut front, &reply, &mut around, &database, failed, &mut said) else { return Ok(()) };
         database.facts = facts;
     }
 }
 
-/// Waits, serving what needs no database, until the file at the path can be served; `None` when the server stopped meanwhile.
-fn reopen(front: &mut Front<MioNet>, reply: &Reply, around: &mut Around, database: &Database) -> Option<Facts> {
-    let mut said = String::new();
+/// Opens the database and serves from it until the server stops or the file is replaced; `start` ends the start the first time.
+fn serve_open(
+    database: &Database, page_slots: usize, workspace: &mut Workspace, front: &mut Front<MioNet>, reply: &mut Reply,
+    around: &mut Around, start: impl FnOnce(&mut Front<MioNet>, &mut Around, &Connection, &Back<'_>) -> Result<(), StartError>,
+) -> Result<End, StartError> {
+    let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
+    // Looked at before it is opened: a file that takes its place in between is then noticed.
+    around.watched = Watched::of(&database.path);
+    // Once there are clients, the waiting is done while they are served.
+    let patience = if around.sealed.is_none() { PATIENCE } else { Duration::ZERO };
+    let conn = open_patiently(&database.path, how, patience).map_err(|error| cannot_open(&database.facts, &error))?;
+    let mut back =
+        Back::new(&conn, workspace, state::random(), around.started).map_err(|error| cannot_read(&database.facts, &error))?;
+    front.readings.database.pages_total = page_slots as u64;
+    front.readings.database.ready = true;
+    if around.sealed.is_none() {
+        start(front, around, &conn, &back)?;
+    } else {
+        log::info!("serving the database that has taken the old one's place");
+    }
+    Ok(event_loop::serve(front, &mut back, reply, around))
+}
+
+/// Opens it and reads its first page; a lock of another process is waited for.
+pub(super) fn open_patiently(path: &Path, how: How, patience: Duration) -> rusqlite::Result<Connection> {
+    let until = Instant::now() + patience;
     loop {
-        match inspect::database(&database.path, database.immutable) {
+        let opened = open(path, how).and_then(|conn| {
+            conn.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+            Ok(conn)
+        });
+        match opened {
+            Err(error) if is_busy(&error) && Instant::now() < until => std::thread::sleep(BUSY_STEP),
+            opened => return opened,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Waits, serving what needs no database, until the file at the path can be served; `None` when the server stopped meanwhile.
+/// `failed` is why the last attempt to open it ended; `said` is the last reason that was logged.
+fn reopen(
+    front: &mut Front<MioNet>, reply: &Reply, around: &mut Around, database: &Database, mut failed: Option<StartError>,
+    said: &mut String,
+) -> Option<Facts> {
+    loop {
+        let looked = match failed.take() {
+            Some(error) => Err(error),
+            None => inspect::database(&database.path, database.immutable),
+        };
+        match looked {
             Ok(facts) => return Some(facts),
-            Err(error) if error.message != said => {
+            Err(error) if error.message != *said => {
                 log::error!("the database was replaced and cannot be served: {error}");
-                said = error.message;
+                *said = error.message;
             }
             Err(_) => {}
         }
@@ -179,6 +233,7 @@ fn served(options: &Options, path: &Path) -> String {
     match &options.demo {
         Some(Demo::Temporary) => "--demo".to_string(),
         Some(Demo::Kept(folder)) => format!("--demo {}", shell_word(folder)),
+        None if options.immutable => format!("--immutable {}", shell_word(path)),
         None => shell_word(path),
     }
 }
@@ -219,7 +274,9 @@ fn install_log() {
     log::debug!("{:1024}", "log");
 }
 
-fn print_block(database: &Database, listed: &[(Address, Listening)], state: &State, back: &Back<'_>, is_demo: bool) {
+fn print_block(
+    database: &Database, listed: &[(Address, Listening)], state: &State, back: &Back<'_>, is_demo: bool, served: &str,
+) {
     let catalog = back.catalog();
     let tables: Vec<String> = catalog.tables().iter().map(|table| catalog.table_name(table).to_string()).collect();
     let listen: Vec<Address> =
@@ -244,6 +301,7 @@ fn print_block(database: &Database, listed: &[(Address, Listening)], state: &Sta
         memory_total: (PROCESS_BYTES + KERNEL_BYTES) as u64,
         notes: &notes,
         demo: is_demo,
+        served,
     };
     // Without a reader of stdout the server serves all the same.
     let _ = std::io::stdout().write_all(block.render().as_bytes());
@@ -253,6 +311,7 @@ fn print_block(database: &Database, listed: &[(Address, Listening)], state: &Sta
 /// What the loop asks for between requests.
 struct Around {
     heap: &'static ProcessHeap,
+    started: Instant,
     watched: Watched,
     sealed: Option<u64>,
 }
@@ -260,7 +319,7 @@ struct Around {
 impl Around {
     /// The last step of the start: everything that is made at first use is used once, every page is touched, and from here on the heap may
     /// not grow.
-    fn seal(&mut self, front: &mut Front<MioNet>, conn: &rusqlite::Connection) -> Result<(), StartError> {
+    fn seal(&mut self, front: &mut Front<MioNet>, conn: &Connection) -> Result<(), StartError> {
         touch_stack();
         // libc reads the time zone and allocates for it at the first local time.
         conn.query_row("SELECT datetime('now', 'localtime'), strftime('%Y', 'now', 'localtime')", [], |_| Ok(()))
@@ -356,8 +415,16 @@ fn no_heap(error: HeapError) -> StartError {
     }
 }
 
-pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StartError {
+pub(super) fn cannot_open(facts: &Facts, error: &rusqlite::Error) -> StartError {
+    let path = facts.path.as_path();
     let path_word = shell_word(path);
+    if is_busy(error) {
+        let what = format!("{}: another process has locked it for writing; it can be opened when that is done", path.display());
+        return StartError::new(Exit::Database, what, &[format!("fuser -v {path_word}   # who has it open")]);
+    }
+    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_ROLLBACK) {
+        return inspect::hot_journal(facts);
+    }
     StartError::new(
         Exit::Database,
         format!("{}: SQLite cannot open it: {error}", path.display()),
@@ -365,12 +432,17 @@ pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StartError {
     )
 }
 
-pub(super) fn cannot_read(path: &Path, error: &DescribeError) -> StartError {
+pub(super) fn cannot_read(facts: &Facts, error: &DescribeError) -> StartError {
     match error {
-        DescribeError::Sqlite(error) => cannot_open(path, error),
+        DescribeError::Sqlite(error) => cannot_open(facts, error),
         DescribeError::Full(full) => StartError::new(
             Exit::Database,
-            format!("{}: has more than {} {}, which is what this build's catalog holds", path.display(), full.limit, full.what),
+            format!(
+                "{}: has more than {} {}, which is what this build's catalog holds",
+                facts.path.display(),
+                full.limit,
+                full.what
+            ),
             &["FLAGSTONE_PRESET=pi-4 cargo build --release".to_string()],
         ),
     }

@@ -3,14 +3,18 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 /// How long anything that must happen may take on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The program under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_flagstone");
 
 /// A running server.
 pub struct Server {
@@ -27,6 +31,8 @@ pub struct Start {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     stderr: Stdio,
+    program: PathBuf,
+    uid: Option<u32>,
 }
 
 impl Start {
@@ -34,7 +40,7 @@ impl Start {
     pub fn new() -> Start {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let arguments = vec!["-l".to_string(), "127.0.0.1:0".to_string()];
-        Start { folder, arguments, environment: Vec::new(), stderr: Stdio::inherit() }
+        Start { folder, arguments, environment: Vec::new(), stderr: Stdio::inherit(), program: BINARY.into(), uid: None }
     }
 
     /// A database made by `sql` in the server's folder.
@@ -59,21 +65,70 @@ impl Start {
         self
     }
 
+    /// Runs another copy of the binary as another user; only root may.
+    pub fn as_user(mut self, program: &Path, uid: u32) -> Start {
+        self.program = program.to_owned();
+        self.uid = Some(uid);
+        self
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn stderr(mut self, stderr: Stdio) -> Start {
         self.stderr = stderr;
         self
     }
 
+    /// Runs it to its end with arguments of its own, in its folder: for what does not serve.
+    pub fn output(&self, arguments: &[&str]) -> Output {
+        let mut child = self.command().args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.as_mut().expect("the program starts");
+        let (mut out, mut err) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+        std::thread::scope(|scope| {
+            // One that serves instead of ending must not hang the test.
+            let read_out = scope.spawn(move || {
+                let mut bytes = Vec::new();
+                out.read_to_end(&mut bytes).map(|_| bytes)
+            });
+            let read_err = scope.spawn(move || {
+                let mut bytes = Vec::new();
+                err.read_to_end(&mut bytes).map(|_| bytes)
+            });
+            let status = end_of(child).unwrap_or_else(|| {
+                let _ = child.kill();
+                child.wait().expect("our child")
+            });
+            let read = |thread: std::thread::ScopedJoinHandle<std::io::Result<Vec<u8>>>| {
+                thread.join().expect("a reader").expect("a pipe")
+            };
+            Output { status, stdout: read(read_out), stderr: read(read_err) }
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.current_dir(self.folder.path()).env("HOME", self.folder.path()).env_remove("STATE_DIRECTORY");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        command
+    }
+
+    /// Starts it without waiting for anything; its folder comes back with it.
+    pub fn spawn(self) -> (Child, tempfile::TempDir) {
+        let mut command = self.command();
+        let child = command.args(&self.arguments).stdout(Stdio::piped()).stderr(self.stderr).spawn().expect("the server starts");
+        (child, self.folder)
+    }
+
     /// Starts it and waits for its address.
     pub fn run(self) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flagstone"))
-            .args(&self.arguments)
-            .env("HOME", self.folder.path())
-            .envs(self.environment)
-            .stdout(Stdio::piped())
-            .stderr(self.stderr)
-            .spawn()
-            .expect("the server starts");
+        let mut command = self.command();
+        let mut child =
+            command.args(&self.arguments).stdout(Stdio::piped()).stderr(self.stderr).spawn().expect("the server starts");
         let mut out = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
         let mut block = String::new();
         let mut address = None;
@@ -195,15 +250,14 @@ impl Server {
         self.wait()
     }
 
+    /// The same, and the folder stays.
+    pub fn end(&mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
-        let until = Instant::now() + DEADLINE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("our child") {
-                return status;
-            }
-            assert!(Instant::now() < until, "the server does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        end_of(&mut self.child).expect("the server ends")
     }
 }
 
@@ -212,6 +266,17 @@ impl Drop for Server {
         // Already gone is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The status of a child that ends within the deadline.
+pub fn end_of(child: &mut Child) -> Option<ExitStatus> {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        match child.try_wait().expect("our child") {
+            None if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
+            ended => return ended,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sockets, processes and addresses as Linux's /proc shows them. Parsing is apart from reading, for the tests.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Holder;
@@ -11,21 +12,23 @@ const LISTEN: &str = "0A";
 /// The process that listens on `address`, or on all addresses with the same port. None where we may not see it.
 pub(super) fn holder_of_tcp(address: SocketAddr) -> Option<Holder> {
     // A v6 socket may take v4's connections too, so both tables count for each address.
-    let inodes: Vec<u64> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| listeners(&table, address))
-        .collect();
+    let inodes: Vec<u64> =
+        ["/proc/net/tcp", "/proc/net/tcp6"].iter().flat_map(|table| listeners(lines(table), address)).collect();
     holder(&inodes)
 }
 
 /// The process that has bound the Unix socket at `path`.
 pub(super) fn holder_of_unix(path: &str) -> Option<Holder> {
-    holder(&bound_at(&fs::read_to_string("/proc/net/unix").ok()?, path))
+    holder(&bound_at(lines("/proc/net/unix"), path))
+}
+
+/// A table line by line: on a busy machine the whole of it is larger than our heap.
+fn lines(table: &str) -> impl Iterator<Item = String> {
+    fs::File::open(table).into_iter().flat_map(|table| BufReader::new(table).lines().map_while(Result::ok))
 }
 
 /// The inodes of the listening sockets in `table` that stand in the way of `address`.
-fn listeners(table: &str, address: SocketAddr) -> Vec<u64> {
+fn listeners(table: impl Iterator<Item = impl AsRef<str>>, address: SocketAddr) -> Vec<u64> {
     let in_the_way = |line: &str| {
         let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
         let [_, local, _, state, _, _, _, _, _, inode] = fields.as_slice() else {
@@ -35,7 +38,7 @@ fn listeners(table: &str, address: SocketAddr) -> Vec<u64> {
         let same = local.ip() == address.ip() || local.ip().is_unspecified() || address.ip().is_unspecified();
         (*state == LISTEN && local.port() == address.port() && same).then(|| inode.parse().ok()).flatten()
     };
-    table.lines().skip(1).filter_map(in_the_way).collect()
+    table.skip(1).filter_map(|line| in_the_way(line.as_ref())).collect()
 }
 
 /// `0100007F:1F90`: 32-bit words of the address in the machine's order, and the port.
@@ -59,7 +62,7 @@ fn socket_address(text: &str) -> Option<SocketAddr> {
 }
 
 /// The inodes of the sockets bound at `path` in /proc/net/unix: the seventh field, the path follows and may hold spaces.
-fn bound_at(table: &str, path: &str) -> Vec<u64> {
+fn bound_at(table: impl Iterator<Item = impl AsRef<str>>, path: &str) -> Vec<u64> {
     let bound = |line: &str| {
         let mut rest = line;
         let mut inode = "";
@@ -69,7 +72,7 @@ fn bound_at(table: &str, path: &str) -> Vec<u64> {
         }
         (rest.trim_start() == path).then(|| inode.parse().ok()).flatten()
     };
-    table.lines().skip(1).filter_map(bound).collect()
+    table.skip(1).filter_map(|line| bound(line.as_ref())).collect()
 }
 
 /// The first process that holds one of the sockets, among those whose descriptors we may list.
@@ -165,7 +168,7 @@ mod tests {
             (TCP6, "127.0.0.1:8080", &[]),
         ];
         for (table, address, inodes) in cases {
-            assert_eq!(listeners(table, address.parse().expect("an address")), inodes, "{address}");
+            assert_eq!(listeners(table.lines(), address.parse().expect("an address")), inodes, "{address}");
         }
     }
 
@@ -174,9 +177,9 @@ mod tests {
         let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
             00000000bf84462f: 00000003 00000000 00000000 0001 03  1528\n\
             0000000000000000: 00000002 00000000 00010000 0001 01 24021 /run/my sock\n";
-        assert_eq!(bound_at(table, "/run/my sock"), [24021]);
-        assert!(bound_at(table, "/run/my").is_empty());
-        assert!(bound_at(table, "").is_empty());
+        assert_eq!(bound_at(table.lines(), "/run/my sock"), [24021]);
+        assert!(bound_at(table.lines(), "/run/my").is_empty());
+        assert!(bound_at(table.lines(), "").is_empty());
     }
 
     #[test]
