@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let command = arguments.next().unwrap_or_default();
     match command.to_str() {
         Some("oracle") => oracle::command(arguments),
+        Some(oracle::CHILD) => oracle::child_command(arguments),
         Some(oracle::WRITER) => oracle::writer_command(arguments),
         _ => {
             eprintln!("tools: the commands are: oracle");

@@ -26,7 +26,8 @@ const KILL_EVERY: (u64, u64) = (5_000, 800_000);
 const STOP_EVERY: (u64, u64) = (1_000, 60_000);
 const STOPPED: (u64, u64) = (50, 20_000);
 const STOPPED_LONG: (u64, u64) = (50_000, 300_000);
-/// Between two replacements, in nanoseconds.
+/// The first replacement, and the time between two, in nanoseconds.
+const REPLACE_FIRST: i64 = 400_000_000;
 const REPLACE_EVERY: i64 = 5_000_000_000;
 /// A replaced file is noticed within a second of the server's; it may stand still a good part of the time.
 pub const REPLACE_GRACE: i64 = 3_500_000_000;
@@ -55,7 +56,7 @@ impl<'a> Herd<'a> {
     /// # Errors
     /// A writer that ended by itself: the database or the harness is broken.
     pub fn run(&mut self) -> Result<(), Failure> {
-        let mut replace_at = self.shared.clock.now() + REPLACE_EVERY / 4;
+        let mut replace_at = self.shared.clock.now() + REPLACE_FIRST;
         while self.writers.len() < WRITERS {
             let writer = self.writer()?;
             self.writers.push(writer);

@@ -78,9 +78,7 @@ pub fn write(conn: &Connection, group: usize, version: Version, poison: bool, wa
     write_whole(conn, table, &condition, way, version, &mark)
 }
 
-fn write_whole(
-    conn: &Connection, table: &str, condition: &str, way: Way, version: Version, mark: &str,
-) -> rusqlite::Result<()> {
+fn write_whole(conn: &Connection, table: &str, condition: &str, way: Way, version: Version, mark: &str) -> rusqlite::Result<()> {
     // Names come from this file, values are a number and letters and digits: nothing to escape.
     let (key, body) = match table {
         "ledger" | "bulk" => ("k", ", body"),
@@ -97,9 +95,9 @@ fn write_whole(
             "{copy} DELETE FROM main.{table} WHERE {condition};
              INSERT INTO main.{table}({columns}) SELECT {columns} FROM kept ORDER BY {key} DESC; DROP TABLE temp.kept;"
         ),
-        Way::Replace => format!(
-            "{copy} INSERT OR REPLACE INTO main.{table}({columns}) SELECT {columns} FROM kept; DROP TABLE temp.kept;"
-        ),
+        Way::Replace => {
+            format!("{copy} INSERT OR REPLACE INTO main.{table}({columns}) SELECT {columns} FROM kept; DROP TABLE temp.kept;")
+        }
     };
     conn.execute_batch(&sql)
 }
@@ -137,13 +135,13 @@ mod tests {
                 write(&conn, group, version, false, way).unwrap();
                 let text: String = conn.query_row(all, [], |row| row.get(0)).unwrap();
                 let found = marks(text.as_bytes());
-                let of_version: Vec<usize> =
-                    found.iter().filter(|mark| mark.version == version).map(|mark| mark.group).collect();
+                let of_version: Vec<usize> = found.iter().filter(|mark| mark.version == version).map(|mark| mark.group).collect();
                 assert_eq!(of_version, [group]);
                 assert_eq!(found.iter().filter(|mark| mark.group == group).count(), 1, "{way:?} {group}");
             }
         }
-        let rows = "SELECT (SELECT count(*) FROM ledger) || ' ' || (SELECT count(*) FROM bulk) || ' ' || (SELECT count(*) FROM small2)";
+        let rows =
+            "SELECT (SELECT count(*) FROM ledger) || ' ' || (SELECT count(*) FROM bulk) || ' ' || (SELECT count(*) FROM small2)";
         assert_eq!(conn.query_row(rows, [], |row| row.get::<_, String>(0)).unwrap(), "64 1500 2");
     }
 }

@@ -158,17 +158,18 @@ impl History {
     fn judge_age(&self, sight: &Sight<'_>) -> Result<(), Violation> {
         let newest = sight.marks.iter().max_by_key(|mark| mark.version).ok_or(Violation::Empty)?;
         let floor = self.floor(sight.sent);
+        let mut stale = None;
         for &Mark { group, version: shown, .. } in sight.marks {
             let Some(next) = self.next_commit(group, shown) else { continue };
-            if next.version <= floor {
-                return Err(Violation::Stale { group, shown, wanted: next.version, committed_at: next.binding });
-            }
             if next.version <= newest.version {
                 let (other, other_shown) = (newest.group, newest.version);
                 return Err(Violation::Torn { group, shown, ended: next.version, other, other_shown });
             }
+            if next.version <= floor {
+                stale.get_or_insert(Violation::Stale { group, shown, wanted: next.version, committed_at: next.binding });
+            }
         }
-        Ok(())
+        stale.map_or(Ok(()), Err)
     }
 
     /// The newest version that a request sent at `sent` must see.

@@ -94,7 +94,8 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options
             Long("server") => options.server = Some(parser.value()?.into()),
             Long("plant") => {
                 let name = parser.value()?.string()?;
-                options.plant = Some(Plant::named(&name).ok_or_else(|| format!("--plant {name}: tools oracle --help names them"))?);
+                options.plant =
+                    Some(Plant::named(&name).ok_or_else(|| format!("--plant {name}: tools oracle --help names them"))?);
             }
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected()),

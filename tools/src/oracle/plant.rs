@@ -150,7 +150,9 @@ impl<'a> Proxy<'a> {
             }
             Plant::Stale304 => self.unmodified(head, upstream),
             Plant::Torn => self.torn(head, upstream),
-            Plant::Dirty if asked % DIRTY_EVERY == 0 && head.starts_with("GET /tables/now ") => dirty(conn, self.shared.clock.now()),
+            Plant::Dirty if asked.is_multiple_of(DIRTY_EVERY) && head.starts_with("GET /tables/now ") => {
+                dirty(conn, self.shared.clock.now())
+            }
             Plant::Dirty | Plant::Honest => forward(head, upstream),
             Plant::Panic => {
                 assert!(asked < PANIC_AT, "planted");

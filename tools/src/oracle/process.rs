@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Error};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::CHILD;
 use super::http::Wire;
 
 /// From the start of the server to its first 200 of /-/ready.
@@ -43,6 +45,15 @@ impl Drop for Owned {
     }
 }
 
+/// Becomes the program named by the first word, with the others as its arguments; it ends when its parent does, even when that is killed.
+pub fn become_child(mut words: impl Iterator<Item = OsString>) -> Error {
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        return error.into();
+    }
+    let Some(program) = words.next() else { return Error::other("no program") };
+    Command::new(program).args(words).exec()
+}
+
 /// The server under test.
 pub struct Server {
     child: Mutex<Owned>,
@@ -53,7 +64,8 @@ pub struct Server {
 impl Server {
     /// Starts it on a database and waits until it is ready.
     pub fn start(program: &Path, database: &Path, folder: &Path) -> io::Result<Self> {
-        let mut command = Command::new(program);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(CHILD).arg(program);
         command.args(["-l".into(), "127.0.0.1:0".into(), database.as_os_str().to_owned()] as [OsString; 3]);
         command.env("STATE_DIRECTORY", folder.join("state")).stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(std::fs::File::create(folder.join("server.log"))?);

@@ -22,6 +22,9 @@ use super::reader::Reader;
 /// How often the main thread looks at the time and empties the writers' pipe.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Lines of the server's log that are shown when it ended.
+const LAST_WORDS: usize = 8;
+
 /// What the threads of a run share.
 pub struct Shared {
     /// Of all choices.
@@ -110,12 +113,14 @@ pub fn run(
     let result = converse(options, mode, &shared, &server, &path, time, requests, writers_end);
     // Whoever let it stand still may have ended before it let it go on.
     let _ = server.signal(Signal::CONT);
+    if let Some(status) = server.ended()? {
+        let log = std::fs::read_to_string(folder.path().join("server.log")).unwrap_or_default();
+        let last = &log.lines().rev().take(LAST_WORDS).collect::<Vec<_>>();
+        return Err(Failure::Violation(format!("the server ended: {status}; its last words, the last first: {last:#?}")));
+    }
     result?;
     let mut journal = shared.journal();
     journal.drain()?;
-    if let Some(status) = server.ended()? {
-        return Err(Failure::Violation(format!("the server ended: {status}")));
-    }
     Ok(journal.counts.clone())
 }
 

@@ -212,9 +212,10 @@ impl Writer {
         if !due || self.switched {
             return Ok(());
         }
-        let mode: String = self.conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-        self.switched = mode == "wal";
-        if self.switched { self.say("J") } else { Ok(()) }
+        let before: String = self.conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        let after: String = self.conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        self.switched = after == "wal";
+        if after == before { Ok(()) } else { self.say("J") }
     }
 
     /// Begins a transaction: the version it will have and the one it builds upon.
