@@ -212,7 +212,7 @@ fn foreign(start: Start) -> Start {
     let program = start.folder().join("flagstone");
     std::fs::copy(BINARY, &program).expect("a copy of the binary");
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-    if rustix::process::geteuid().is_root() { start.as_user(&program, NOBODY) } else { start }
+    if rustix::process::geteuid().is_root() { start.user(&program, NOBODY) } else { start }
 }
 
 /// A folder below the server's with a database that may only be read.

@@ -66,7 +66,7 @@ impl Start {
     }
 
     /// Runs another copy of the binary as another user; only root may.
-    pub fn as_user(mut self, program: &Path, uid: u32) -> Start {
+    pub fn user(mut self, program: &Path, uid: u32) -> Start {
         self.program = program.to_owned();
         self.uid = Some(uid);
         self
