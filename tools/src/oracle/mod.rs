@@ -134,32 +134,42 @@ fn modes(options: &Options) -> Result<(), Failure> {
         let began = Instant::now();
         let requests = options.requests.div_ceil(u64::from(parts));
         let counts = run::run(options, mode, &program, options.time / parts, requests, &interrupted)?;
-        report(mode, began.elapsed(), &counts)?;
+        print(mode, began.elapsed(), &counts);
         if interrupted.load(Ordering::Relaxed) {
             println!("oracle: interrupted");
             break;
         }
+        suffices(mode, &counts)?;
     }
     Ok(())
 }
 
+/// Answers that were judged or refused.
+fn requests(counts: &Counts) -> u64 {
+    ["answers 200", "answers 304", "answers 503"].into_iter().filter_map(|name| counts.get(name)).sum()
+}
+
 /// Prints the counts of a mode that had no violation.
-///
-/// # Errors
-/// A run in which little was judged has shown little; a server that refuses what it could answer is wrong too.
-fn report(mode: Mode, time: Duration, counts: &Counts) -> Result<(), Failure> {
-    let of = |name| counts.get(name).copied().unwrap_or(0);
-    let requests: u64 = ["answers 200", "answers 304", "answers 503"].into_iter().map(of).sum();
-    println!("{mode:?}, {:.1} s: {requests} requests, 0 violations", time.as_secs_f64());
+fn print(mode: Mode, time: Duration, counts: &Counts) {
+    println!("{mode:?}, {:.1} s: {} requests, 0 violations", time.as_secs_f64(), requests(counts));
     for (name, count) in counts {
         println!("  {count:>9} {name}");
     }
+}
+
+/// A run in which nothing was judged has shown nothing, and a server that refuses what it could answer is wrong too.
+///
+/// # Errors
+/// What was too little or too much.
+fn suffices(mode: Mode, counts: &Counts) -> Result<(), Failure> {
+    let of = |name| counts.get(name).copied().unwrap_or(0);
     if of("answers 200") == 0 || of("commits") == 0 {
         return Err(Failure::Internal("nothing was committed, or nothing was answered".to_owned()));
     }
+    let (refused, requests) = (of("answers 503"), requests(counts));
     // Readers and writers do not lock each other out in WAL mode.
-    if mode == Mode::Wal && of("answers 503") * 100 > requests {
-        return Err(Failure::Violation(format!("{} of {requests} requests were refused in WAL mode", of("answers 503"))));
+    if mode == Mode::Wal && refused * 100 > requests {
+        return Err(Failure::Violation(format!("{refused} of {requests} requests were refused in WAL mode")));
     }
     Ok(())
 }

@@ -74,7 +74,8 @@ struct Entry {
 pub struct Proxy<'a> {
     shared: &'a Shared,
     plant: Plant,
-    listener: TcpListener,
+    listener: Mutex<Option<TcpListener>>,
+    address: SocketAddr,
     server: SocketAddr,
     path: PathBuf,
     entries: Mutex<HashMap<String, Entry>>,
@@ -87,19 +88,23 @@ impl<'a> Proxy<'a> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let (entries, asked) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self { shared, plant, listener, server, path: path.to_owned(), entries, asked })
+        let (address, listener) = (listener.local_addr()?, Mutex::new(Some(listener)));
+        Ok(Self { shared, plant, listener, address, server, path: path.to_owned(), entries, asked })
     }
 
     /// Where it listens.
-    pub fn address(&self) -> Result<SocketAddr, Failure> {
-        Ok(self.listener.local_addr()?)
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Serves until the run ends, each connection on a thread of its own.
     pub fn run(&self) -> Result<(), Failure> {
         std::thread::scope(|scope| {
+            // Closed before the threads are waited for: a reader that was not accepted any more must not wait for an answer.
+            let taken = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let listener = taken.ok_or_else(|| Failure::Internal("the proxy runs once".to_owned()))?;
             while !self.shared.stopped() {
-                match self.listener.accept() {
+                match listener.accept() {
                     Ok((client, _)) => {
                         scope.spawn(|| {
                             let _guard = self.shared.stop_on_panic();

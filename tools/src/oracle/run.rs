@@ -130,7 +130,7 @@ fn converse(
     writers_end: PipeWriter,
 ) -> Result<(), Failure> {
     let proxy = options.plant.map(|plant| Proxy::new(shared, plant, server.address, path)).transpose()?;
-    let address = proxy.as_ref().map_or(Ok(server.address), Proxy::address)?;
+    let address = proxy.as_ref().map_or(server.address, Proxy::address);
     let half = i64::try_from(time.as_nanos() / 2).unwrap_or(i64::MAX);
     let switch_at = if mode == Mode::Delete { shared.clock.now().saturating_add(half) } else { -1 };
     let failure: Mutex<Option<Failure>> = Mutex::new(None);
