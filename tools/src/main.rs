@@ -1,6 +1,7 @@
-//! The project's own tools: `tools sim`.
+//! The project's own tools: `tools sim`, `tools oracle`.
 #![deny(unsafe_code)]
 
+mod oracle;
 mod sim;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ const HELP: &str = "\
 tools: what the project checks itself with
 
     cargo run -p tools --release -- sim --seeds 1000     the front in a simulated world, from seeds
+    cargo run -p tools --release -- oracle --seconds 60  answers while other processes commit: none may be stale
 
 tools COMMAND --help explains the options of each.
 ";
@@ -29,7 +31,19 @@ impl From<lexopt::Error> for Usage {
 }
 
 fn main() -> ExitCode {
-    match command(std::env::args_os().skip(1)) {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    // The oracle has exit codes of its own, and processes that are this program again.
+    let of_oracle = match arguments.peek().and_then(|name| name.to_str()) {
+        Some("oracle") => Some(oracle::command as fn(_) -> _),
+        Some(oracle::CHILD) => Some(oracle::child_command as fn(_) -> _),
+        Some(oracle::WRITER) => Some(oracle::writer_command as fn(_) -> _),
+        _ => None,
+    };
+    if let Some(command) = of_oracle {
+        arguments.next();
+        return command(arguments);
+    }
+    match command(arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_FOUND),
         Err(Usage(text)) => {
@@ -48,7 +62,7 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the command is sim"))),
+        Some("") => Err(Usage("a command is missing: sim or oracle".to_owned())),
+        _ => Err(Usage(format!("{name:?}: the commands are sim and oracle"))),
     }
 }
