@@ -102,11 +102,57 @@ pub struct Job {
     pub deadline: Micros,
 }
 
+/// What the words of a [`Stamp`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StampMode {
+    /// The 48 bytes of the wal-index header (SQLite "WAL-mode file format" §2.1).
+    Wal,
+    /// The database header's change counter and format versions (SQLite "Database File Format" §1.3).
+    Rollback,
+    /// Nothing: nobody may write.
+    Constant,
+}
+
+/// A name for one state of the database: what was made in it is current while the same name is read again.
+///
+/// Two equal stamps name one state; one state may have several names, which costs an entry and never an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    words: [u64; 6],
+    generation: u64,
+    mode: StampMode,
+}
+
+impl Stamp {
+    /// The state that `words` tell apart within `generation`, a number that no other opening of a database shares.
+    pub const fn new(mode: StampMode, generation: u64, words: [u64; 6]) -> Stamp {
+        Stamp { words, generation, mode }
+    }
+}
+
+/// Reads the name of the database's state, at any moment, also while a job runs.
+pub trait Current {
+    /// The state's name now; `None` when nothing may be answered from a cache. Allocates nothing; in WAL mode it makes no system call,
+    /// outside of it one.
+    fn current(&self) -> Option<Stamp>;
+}
+
+/// What a cache has to know of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The state they are of, or an older one; `None` when they are not to be kept: that state has no certain name, or they are volatile.
+    pub stamp: Option<Stamp>,
+    /// Whether a statement asked for the date, for chance or for the connection's own state: other rows may come without any commit.
+    pub volatile: bool,
+    /// How long making them took, without the turns that the front had meanwhile.
+    pub cost: Micros,
+}
+
 /// What a job came to. The rows of an answer are in the [`Reply`].
 #[derive(Debug)]
 pub enum Outcome {
     /// 200 with the reply's body.
-    Rows(Media),
+    Rows(Media, Made),
     /// An error to be told.
     Problem(Problem),
     /// Another process holds the lock that this job needs: try again in a moment, until the busy timeout.

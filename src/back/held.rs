@@ -1,9 +1,10 @@
 //! Prepared statements that are held between requests: a fixed number, the least recently used one goes first.
 
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, Statement, StatementStatus};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
+use super::authorizer::{Authorizer, Uses};
 use crate::budget::STATEMENTS;
 
 /// A statement is known by a 128-bit keyed hash of its SQL: the text itself would be kept twice, since SQLite has it.
@@ -12,6 +13,9 @@ type Name = (u64, u64);
 struct Entry<'c> {
     name: Name,
     used: u64,
+    /// What it uses, as of its preparation number `preparations`.
+    uses: Uses,
+    preparations: i32,
     statement: Statement<'c>,
 }
 
@@ -21,12 +25,47 @@ pub struct Held<'c> {
     key: [u8; 16],
     uses: u64,
     entries: heapless::Vec<Entry<'c>, STATEMENTS>,
+    authorizer: Authorizer<'c>,
+    /// The statement that was given out last: it may be prepared anew while it runs.
+    given: Option<usize>,
+    /// What the statements use that were given out since [`Held::begin`].
+    job: Uses,
 }
 
 impl<'c> Held<'c> {
     /// None yet. `key` is secret and random, so that nobody can make two texts with one name.
     pub fn new(conn: &'c Connection, key: [u8; 16]) -> Held<'c> {
-        Held { conn, key, uses: 0, entries: heapless::Vec::new() }
+        let (entries, authorizer) = (heapless::Vec::new(), Authorizer::new(conn));
+        Held { conn, key, uses: 0, entries, authorizer, given: None, job: Uses::default() }
+    }
+
+    /// Begins to collect what a job's statements use.
+    pub fn begin(&mut self) {
+        self.settle();
+        self.job = Uses::default();
+    }
+
+    /// What the statements use that were given out since [`Held::begin`], as they were last prepared.
+    pub fn job_uses(&mut self) -> Uses {
+        self.settle();
+        self.job
+    }
+
+    /// Takes the names of the schema's virtual tables. Statements that were prepared with others are dropped.
+    pub fn set_virtual<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        self.clear();
+        self.authorizer.set_virtual(names);
+    }
+
+    /// Notes what the last statement uses, after it has run.
+    fn settle(&mut self) {
+        let Some(entry) = self.given.take().and_then(|at| self.entries.get_mut(at)) else { return };
+        let preparations = entry.statement.get_status(StatementStatus::RePrepare);
+        if preparations != entry.preparations {
+            entry.preparations = preparations;
+            entry.uses = self.authorizer.uses();
+        }
+        self.job = self.job.or(entry.uses);
     }
 
     /// The statement for `sql`, prepared now or before.
@@ -34,6 +73,8 @@ impl<'c> Held<'c> {
     /// # Errors
     /// What preparing gave.
     pub fn get(&mut self, sql: &str) -> rusqlite::Result<&mut Statement<'c>> {
+        self.settle();
+        self.authorizer.reset();
         self.uses += 1;
         let name = self.name(sql);
         let at = match self.entries.iter().position(|entry| entry.name == name) {
@@ -42,11 +83,13 @@ impl<'c> Held<'c> {
         };
         let entry = &mut self.entries[at];
         entry.used = self.uses;
+        self.given = Some(at);
         Ok(&mut entry.statement)
     }
 
     /// Finalizes all of them, to give SQLite its memory back.
     pub fn clear(&mut self) {
+        self.settle();
         self.entries.clear();
     }
 
@@ -63,7 +106,8 @@ impl<'c> Held<'c> {
             }
         }
         let statement = self.conn.prepare(sql)?;
-        let pushed = self.entries.push(Entry { name, used: self.uses, statement });
+        let (used, uses) = (self.uses, self.authorizer.uses());
+        let pushed = self.entries.push(Entry { name, used, uses, preparations: 0, statement });
         assert!(pushed.is_ok(), "one entry was dropped when it was full");
         Ok(self.entries.len() - 1)
     }
@@ -94,5 +138,25 @@ mod tests {
         let names: Vec<Name> = held.entries.iter().map(|entry| entry.name).collect();
         assert!(names.contains(&held.name(&sql(0))) && !names.contains(&held.name(&sql(1))));
         assert!(held.get("SELECT nonsense FROM nowhere").is_err());
+    }
+
+    #[test]
+    fn a_statement_that_was_prepared_anew_counts_as_what_it_has_become() {
+        const VIEW: &str = "SELECT a FROM v";
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE VIEW v AS SELECT 1 AS a").unwrap();
+        let mut held = Held::new(&conn, [7; 16]);
+        let mut volatile = |sql: &str| {
+            held.begin();
+            assert!(held.get(sql).unwrap().raw_query().next().unwrap().is_some());
+            held.job_uses().volatile
+        };
+        assert!(!volatile(VIEW));
+        conn.execute_batch("DROP VIEW v; CREATE VIEW v AS SELECT random() AS a").unwrap();
+        assert!(volatile(VIEW), "while it ran");
+        assert!(volatile(VIEW), "and at its next use");
+        assert!(!volatile("SELECT 2"), "a job is its own statements");
+        conn.execute_batch("DROP VIEW v; CREATE VIEW v AS SELECT 3 AS a").unwrap();
+        assert!(!volatile(VIEW));
     }
 }

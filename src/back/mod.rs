@@ -3,16 +3,21 @@
 //! [`Back::run`] decides what a job means and what became of it; the files beside it each do one thing. A statement is always finished
 //! before its answer is sent: nothing here waits for a client.
 
+pub mod authorizer;
 mod describe;
 mod error;
 pub mod heap;
 mod held;
+mod link;
 pub mod open;
 mod rows;
 mod run;
+pub mod snapshot;
 mod trail;
 pub mod turns;
 pub mod vfs;
+mod workspace;
 
 pub use describe::DescribeError;
-pub use run::{Back, Workspace};
+pub use run::Back;
+pub use workspace::Workspace;

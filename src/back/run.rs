@@ -1,5 +1,6 @@
 //! One job at a time: what the request means, its statement, its rows, and what became of them.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use rusqlite::types::ValueRef;
@@ -8,19 +9,20 @@ use rusqlite::{Connection, Row, Rows, Statement, StatementStatus};
 use super::describe::{self, DescribeError, describe};
 use super::error::{self, Failed};
 use super::held::Held;
+use super::link::{put_content_range, put_link_text};
 use super::rows::RowShape;
-use super::trail::Trail;
+use super::snapshot::Snapshot;
 use super::turns::{Turn, Turns, with_turns};
-use crate::api::catalog::Catalog;
+use super::workspace::Workspace;
+use crate::api::catalog::{Catalog, Kind};
+use crate::api::index_page;
 use crate::api::problem::Problem;
 use crate::api::route::Route;
 use crate::api::table_query::{self, Format, TableQuery, TokenError};
 use crate::api::value::Bind;
-use crate::api::{COUNT_MAX, index_page};
 use crate::budget::{ANSWER_KIB, QUERY_BYTES};
 use crate::http::accept::{self, Media};
-use crate::job::{Job, Micros, Outcome, Reply};
-use crate::memory::StaticCell;
+use crate::job::{Current, Job, Made, Micros, Outcome, Reply};
 use crate::memory::sink::Sink;
 use crate::ops::readings::Database;
 
@@ -29,42 +31,11 @@ const ROWS_BETWEEN_LOOKS: usize = 16;
 /// How often a job starts over because the schema changed under it.
 const SCHEMA_RETRIES: usize = 3;
 
-/// The running query's workspace.
-pub struct Workspace {
-    catalog: Catalog,
-    query: TableQuery,
-    shape: RowShape,
-    trail: Trail,
-}
-
-const _: () = assert!(
-    size_of::<TableQuery>() + size_of::<RowShape>() + size_of::<Trail>() <= QUERY_BYTES,
-    "QUERY_BYTES holds the query workspace"
-);
-const _: () = assert!(size_of::<Catalog>() <= crate::budget::CATALOG_BYTES, "CATALOG_BYTES holds the catalog");
-
-static WORKSPACE: StaticCell<Workspace> = StaticCell::new(Workspace::new());
-
-impl Workspace {
-    const fn new() -> Workspace {
-        Workspace { catalog: Catalog::new(), query: TableQuery::new(), shape: RowShape::new(), trail: Trail::new() }
-    }
-
-    /// The static one; `None` when it was taken before.
-    pub fn take() -> Option<&'static mut Workspace> {
-        WORKSPACE.take()
-    }
-
-    /// What was last read of the schema.
-    pub fn catalog(&self) -> &Catalog {
-        &self.catalog
-    }
-}
-
 /// The back half of the server: a connection and what it keeps.
 pub struct Back<'c> {
     conn: &'c Connection,
     held: Held<'c>,
+    snapshot: Snapshot<'c>,
     work: &'c mut Workspace,
     schema_version: i64,
     started: Instant,
@@ -107,8 +78,10 @@ impl<'c> Back<'c> {
     pub fn new(
         conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant,
     ) -> Result<Back<'c>, DescribeError> {
-        let mut back = Back { conn, held: Held::new(conn, key), work, schema_version: 0, started, longest_gap: 0 };
+        let (held, snapshot) = (Held::new(conn, key), Snapshot::new(conn));
+        let mut back = Back { conn, held, snapshot, work, schema_version: 0, started, longest_gap: 0 };
         back.read_schema()?;
+        back.snapshot.examine();
         Ok(back)
     }
 
@@ -117,11 +90,23 @@ impl<'c> Back<'c> {
         &self.work.catalog
     }
 
+    /// What the front compares before it answers from its cache; it stays valid until the back is dropped, then it says `None`.
+    pub fn freshness(&self) -> Rc<dyn Current> {
+        self.snapshot.freshness()
+    }
+
     /// Runs a job to its outcome; the rows are then in `reply`. `turn` is called while it runs; when it says stop, or the job's deadline
     /// passes, the statement is interrupted.
     pub fn run(&mut self, job: &Job, reply: &mut Reply, turn: Turn<'_>) -> Outcome {
         let (conn, started) = (self.conn, self.started);
-        let (outcome, gap) = with_turns(conn, started, job.deadline, turn, |turns| self.run_with_retries(job, reply, turns));
+        let (outcome, gap) = with_turns(conn, started, job.deadline, turn, |turns| {
+            let outcome = self.run_with_retries(job, reply, turns);
+            // Another process may have changed the journal mode; SQLite has noticed while it read.
+            if self.snapshot.is_lost() {
+                self.snapshot.examine();
+            }
+            outcome
+        });
         self.longest_gap = self.longest_gap.max(gap);
         outcome
     }
@@ -144,8 +129,8 @@ impl<'c> Back<'c> {
         let mut memory_freed = false;
         for _ in 0..SCHEMA_RETRIES {
             reply.clear();
-            match self.attempt(job, reply, turns) {
-                Ok(media) => return Outcome::Rows(media),
+            match self.attempt_in_one_state(job, reply, turns) {
+                Ok((media, made)) => return Outcome::Rows(media, made),
                 Err(Ended::With(outcome)) => match self.blames_schema(&outcome, turns) {
                     true => continue,
                     false => return outcome,
@@ -172,6 +157,33 @@ impl<'c> Back<'c> {
     fn blames_schema(&mut self, outcome: &Outcome, turns: &Turns<'_>) -> bool {
         let failed = matches!(outcome, Outcome::Problem(problem) if problem.status == 500);
         failed && matches!(self.check_schema(turns), Err(Ended::Again(Again::Schema))) && self.read_schema().is_ok()
+    }
+
+    /// An attempt and the stamp for what it makes: never newer than any of its rows, nor than the schema that they are shaped by.
+    fn attempt_in_one_state(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<(Media, Made)> {
+        self.leave_transaction(turns)?;
+        self.held.begin();
+        let conn = self.conn;
+        let before = self.snapshot.before();
+        // Outside of WAL mode the stamp is read under the lock that the rows are read under; a statement without rows would have let go
+        // of it by then.
+        let around = self.snapshot.needs_transaction().then(|| conn.unchecked_transaction());
+        let around = around.transpose().map_err(|error| ended(&error, turns))?;
+        let media = self.attempt(job, reply, turns)?;
+        let stamp = before.or_else(|| self.snapshot.within());
+        drop(around);
+        let volatile = self.held.job_uses().volatile;
+        Ok((media, Made { stamp: stamp.filter(|_| !volatile), volatile, cost: turns.worked() }))
+    }
+
+    /// A read transaction whose end failed, for want of memory, would show its old state for ever.
+    fn leave_transaction(&mut self, turns: &Turns<'_>) -> Attempt<()> {
+        if self.conn.is_autocommit() {
+            return Ok(());
+        }
+        self.held.clear();
+        super::heap::release(self.conn);
+        self.conn.execute_batch("ROLLBACK").map_err(|error| ended(&error, turns))
     }
 
     fn attempt(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
@@ -227,6 +239,9 @@ impl<'c> Back<'c> {
         // The version first: a change in between is then seen at the next look.
         let version = describe::schema_version(self.held.get(describe::SCHEMA_VERSION)?)?;
         describe(self.conn, &mut self.work.catalog)?;
+        let catalog = &self.work.catalog;
+        let virtuals = catalog.tables().iter().filter(|table| table.kind == Kind::Virtual);
+        self.held.set_virtual(virtuals.map(|table| catalog.table_name(table)));
         self.schema_version = version;
         Ok(())
     }
@@ -272,8 +287,10 @@ impl<'c> Back<'c> {
         let media = negotiate(job, ROW_MEDIA, self.work.query.format)?;
         let request = job.exchange.request();
         let counted = crate::http::prefer::count_exact(request.fields(job.exchange.current(), "prefer"));
-        // Page and count are to speak of one state of the database.
-        let transaction = counted.then(|| self.conn.unchecked_transaction()).transpose().map_err(|error| ended(&error, turns))?;
+        // Page and count are to speak of one state of the database; outside of WAL mode there is a transaction already.
+        let counted_alone = counted && self.conn.is_autocommit();
+        let transaction =
+            counted_alone.then(|| self.conn.unchecked_transaction()).transpose().map_err(|error| ended(&error, turns))?;
         let page = self.put_page(media, reply, turns)?;
         if counted {
             // A turn that stops the work stops the count's first step.
@@ -462,29 +479,4 @@ fn answer_too_large() -> Problem {
     Problem::new(500, "answer-too-large", "The answer is too large")
         .detail(format_args!("One row or list is longer than an answer may be: {ANSWER_KIB} KiB."))
         .hint(format_args!("leave long columns out with select=, or build with a larger FLAGSTONE_ANSWER_KIB"))
-}
-
-/// `0-99/1234`, `100-149/10000+` or `*/0` (RFC 9110 §14.4, with rows as the unit).
-fn put_content_range(reply: &mut Reply, position: u64, given: u64, total: u64) {
-    use std::fmt::Write;
-    let most = u64::from(COUNT_MAX);
-    let (shown, plus) = if total > most { (most, "+") } else { (total, "") };
-    let written = match given {
-        0 => write!(reply.content_range, "*/{shown}{plus}"),
-        _ => write!(reply.content_range, "{position}-{}/{shown}{plus}", position.saturating_add(given - 1)),
-    };
-    debug_assert!(written.is_ok(), "three numbers fit");
-}
-
-/// A part of a target inside `<...>`: the reader lets only visible ASCII through, of which three would end the link.
-fn put_link_text(text: &[u8], sink: &mut impl Sink) -> Result<(), crate::memory::sink::Full> {
-    for part in text.chunk_by(|&a, &b| !matches!(a, b'<' | b'>' | b'"') && !matches!(b, b'<' | b'>' | b'"')) {
-        match part {
-            b"<" => sink.put(b"%3C")?,
-            b">" => sink.put(b"%3E")?,
-            b"\"" => sink.put(b"%22")?,
-            plain => sink.put(plain)?,
-        }
-    }
-    Ok(())
 }

@@ -61,8 +61,10 @@ pub struct Turns<'t> {
     /// Taken out while it runs, so that there is never a second way to it.
     turn: Cell<Option<Turn<'t>>>,
     started: Instant,
+    began: Micros,
     deadline: Micros,
     last_end: Cell<Micros>,
+    in_turns: Cell<Micros>,
     longest_gap: Cell<Micros>,
     stopped: Cell<Option<Stopped>>,
     panic: Cell<Option<Box<dyn Any + Send>>>,
@@ -89,6 +91,11 @@ impl<'t> Turns<'t> {
         self.stopped.get().is_some()
     }
 
+    /// How long the job has worked, without the front's turns.
+    pub fn worked(&self) -> Micros {
+        self.now().saturating_sub(self.began).saturating_sub(self.in_turns.get())
+    }
+
     /// Why the work was stopped, if it was.
     pub fn stopped(&self) -> Option<Stopped> {
         self.stopped.get()
@@ -103,6 +110,7 @@ impl<'t> Turns<'t> {
     fn take_turn(&self, wait: Micros) {
         // A turn that leads back here (it cannot: a nested turn starts no job) finds no closure and goes on.
         let Some(turn) = self.turn.take() else { return };
+        let before = self.now();
         match catch_unwind(AssertUnwindSafe(|| turn(wait))) {
             Ok(Go::On) => {}
             Ok(Go::Stop) => self.stop(Stopped::Abandoned),
@@ -112,7 +120,9 @@ impl<'t> Turns<'t> {
             }
         }
         self.turn.set(Some(turn));
-        self.last_end.set(self.now());
+        let now = self.now();
+        self.in_turns.set(self.in_turns.get() + now.saturating_sub(before));
+        self.last_end.set(now);
     }
 
     fn stop(&self, why: Stopped) {
@@ -147,11 +157,14 @@ unsafe extern "C" fn progress(frame: *mut c_void) -> c_int {
 pub fn with_turns<R>(
     conn: &Connection, started: Instant, deadline: Micros, turn: Turn<'_>, body: impl FnOnce(&Turns<'_>) -> R,
 ) -> (R, Micros) {
+    let began = started.elapsed().as_micros() as Micros;
     let turns = Turns {
         turn: Cell::new(Some(turn)),
         started,
+        began,
         deadline,
-        last_end: Cell::new(started.elapsed().as_micros() as Micros),
+        last_end: Cell::new(began),
+        in_turns: Cell::new(0),
         longest_gap: Cell::new(0),
         stopped: Cell::new(None),
         panic: Cell::new(None),

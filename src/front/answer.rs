@@ -139,7 +139,7 @@ impl<N: Net> Front<N> {
         let Some(exchange) = self.slots.peek(index).exchange.as_ref() else { return };
         let kind = kind(&Route::of(exchange.request().path(exchange.current())));
         match outcome {
-            Outcome::Rows(media) => self.answer_rows(index, kind, media, reply),
+            Outcome::Rows(media, _) => self.answer_rows(index, kind, media, reply),
             Outcome::Problem(problem) => {
                 match problem.slug {
                     "query-timeout" => self.metrics.query_timeouts += 1,
