@@ -13,6 +13,8 @@ pub mod open;
 mod rows;
 mod run;
 pub mod snapshot;
+#[cfg(test)]
+mod tests;
 mod trail;
 pub mod turns;
 pub mod vfs;

@@ -1,0 +1,225 @@
+//! What a job says of its rows: the stamp, whether they are volatile, what they cost.
+
+use std::path::Path;
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use super::other::Other;
+use crate::back::open::{How, open};
+use crate::back::{Back, Workspace};
+use crate::budget::{ANSWER_BYTES, REQUEST_BYTES};
+use crate::job::{Exchange, Go, Job, Made, Micros, Outcome, Reply, SlotId};
+use crate::memory::StaticCell;
+
+const SCHEMA: &str = "CREATE TABLE n(i INTEGER PRIMARY KEY, at TEXT DEFAULT (datetime('now'))); INSERT INTO n(i) VALUES (1), (2);
+    CREATE TABLE empty(a);
+    CREATE VIEW plain AS SELECT i * 2 AS double FROM n;
+    CREATE VIEW chance AS SELECT i FROM n WHERE random() IS NOT NULL;
+    CREATE VIEW deep AS SELECT i FROM chance";
+
+/// A workspace for one test; too large to be made on a test's stack.
+macro_rules! workspace {
+    () => {{
+        static WORKSPACE: StaticCell<Workspace> = StaticCell::new(Workspace::new());
+        WORKSPACE.take().unwrap()
+    }};
+}
+
+struct Server<'c> {
+    back: Back<'c>,
+    reply: Reply,
+    started: Instant,
+}
+
+impl<'c> Server<'c> {
+    fn new(conn: &'c Connection, work: &'c mut Workspace) -> Server<'c> {
+        let started = Instant::now();
+        let reply = Reply::new(vec![0; ANSWER_BYTES].leak());
+        Server { back: Back::new(conn, work, [7; 16], started).unwrap(), reply, started }
+    }
+
+    fn now(&self) -> Micros {
+        self.started.elapsed().as_micros() as Micros
+    }
+
+    fn ask(&mut self, target: &str, fields: &str, turn: &mut dyn FnMut(Micros) -> Go) -> Outcome {
+        let mut exchange = Box::new(Exchange::new(vec![0; REQUEST_BYTES].leak()));
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        exchange.room()[..request.len()].copy_from_slice(request.as_bytes());
+        exchange.filled = request.len();
+        exchange.advance();
+        let now = self.now();
+        let job = Job { slot: SlotId { index: 0, generation: 0 }, exchange, arrived: now, deadline: now + 10_000_000 };
+        self.back.run(&job, &mut self.reply, turn)
+    }
+
+    fn made(&mut self, target: &str) -> Made {
+        self.made_with(target, "")
+    }
+
+    fn made_with(&mut self, target: &str, fields: &str) -> Made {
+        match self.ask(target, fields, &mut |_| Go::On) {
+            Outcome::Rows(_, made) => made,
+            other => panic!("{target}: {other:?}"),
+        }
+    }
+
+    fn body(&self) -> &str {
+        std::str::from_utf8(self.reply.body()).unwrap()
+    }
+}
+
+fn database(mode: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let conn = Connection::open(folder.path().join("x.db")).unwrap();
+    conn.execute_batch(&format!("PRAGMA journal_mode = {mode}; {SCHEMA}")).unwrap();
+    folder
+}
+
+fn ours(folder: &Path, immutable: bool) -> Connection {
+    open(&folder.join("x.db"), How { immutable, page_slots: 100, page_bytes: 4096 }).unwrap()
+}
+
+#[test]
+fn what_is_made_of_the_data_alone_has_the_current_stamp() {
+    let work = workspace!();
+    for (mode, immutable) in [("wal", false), ("delete", false), ("delete", true)] {
+        let folder = database(mode);
+        let conn = ours(folder.path(), immutable);
+        let mut server = Server::new(&conn, work);
+        let freshness = server.back.freshness();
+        let everything = ["/", "/tables", "/tables/n", "/tables/n/1", "/tables/empty", "/tables/plain", "/tables/n?i=in.(1,2)"];
+        for target in everything {
+            let made = server.made(target);
+            assert!(made.stamp.is_some() && made.stamp == freshness.current(), "{mode} {target}: {made:?}");
+            assert!(!made.volatile);
+        }
+        let made = server.made_with("/tables/n?limit=1", "Prefer: count=exact\r\n");
+        assert_eq!(server.reply.content_range, "0-0/2");
+        assert!(made.stamp.is_some() && made.stamp == freshness.current(), "{mode}: page and count have one stamp");
+        assert!(conn.is_autocommit());
+        drop(server);
+        assert_eq!(freshness.current(), None, "a back that is gone names nothing");
+    }
+}
+
+#[test]
+fn rows_of_chance_have_no_stamp() {
+    let work = workspace!();
+    for mode in ["wal", "delete"] {
+        let folder = database(mode);
+        let conn = ours(folder.path(), false);
+        let mut server = Server::new(&conn, work);
+        for target in ["/tables/chance", "/tables/deep", "/tables/deep"] {
+            let made = server.made(target);
+            assert_eq!((made.stamp, made.volatile), (None, true), "{mode} {target}");
+            assert!(!server.made("/tables/plain").volatile, "it is the job's statements that count");
+        }
+        assert!(server.made_with("/tables/chance?limit=1", "Prefer: count=exact\r\n").volatile);
+        // The view changes under a statement that is held.
+        let mut other = Other::new(&folder.path().join("x.db"));
+        assert!(!server.made("/tables/plain").volatile);
+        other.done("DROP VIEW plain; CREATE VIEW plain AS SELECT i * 2 + random() AS double FROM n");
+        assert!(server.made("/tables/plain").volatile, "{mode}: prepared anew while it ran");
+        assert!(server.made("/tables/plain").volatile, "{mode}: and held");
+        other.done("DROP VIEW plain; CREATE VIEW plain AS SELECT i * 3 AS double FROM n");
+        assert!(!server.made("/tables/plain").volatile);
+        assert_eq!(server.body(), r#"[{"double":3},{"double":6}]"#);
+    }
+}
+
+#[test]
+fn a_commit_while_rows_are_made_leaves_them_an_old_stamp_or_none() {
+    let work = workspace!();
+    let folder = database("wal");
+    let conn = ours(folder.path(), false);
+    let mut other = Other::new(&folder.path().join("x.db"));
+    other.done("INSERT INTO n(i) WITH RECURSIVE k(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM k LIMIT 900) SELECT i FROM k");
+    let mut server = Server::new(&conn, work);
+    let freshness = server.back.freshness();
+    let mut commits = 0;
+    let outcome = server.ask("/tables/n?limit=1000", "Prefer: count=exact\r\n", &mut |_| {
+        other.done("DELETE FROM n WHERE i = (SELECT max(i) FROM n)");
+        commits += 1;
+        Go::On
+    });
+    let Outcome::Rows(_, made) = outcome else { panic!("{outcome:?}") };
+    assert!(commits > 0, "the job was long enough for a turn");
+    assert_eq!(server.reply.content_range, "0-901/902", "page and count speak of one state");
+    assert!(made.stamp.is_some() && made.stamp != freshness.current());
+    let again = server.made("/tables/n");
+    assert_eq!(again.stamp, freshness.current());
+}
+
+#[test]
+fn a_listing_is_stamped_with_the_schema_that_it_shows() {
+    let work = workspace!();
+    for mode in ["wal", "delete"] {
+        let folder = database(mode);
+        let conn = ours(folder.path(), false);
+        let mut server = Server::new(&conn, work);
+        let freshness = server.back.freshness();
+        let mut other = Other::new(&folder.path().join("x.db"));
+        for table in ["first", "second"] {
+            let before = server.made("/tables").stamp;
+            other.done(&format!("CREATE TABLE {table}(a)"));
+            let made = server.made("/tables");
+            assert!(server.body().contains(table), "{mode}");
+            assert!(made.stamp != before && made.stamp.is_some() && made.stamp == freshness.current(), "{mode}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_journal_mode_costs_one_stamp() {
+    let work = workspace!();
+    let folder = database("delete");
+    let conn = ours(folder.path(), false);
+    let mut server = Server::new(&conn, work);
+    let freshness = server.back.freshness();
+    assert!(server.made("/tables/n").stamp.is_some());
+    let mut other = Other::new(&folder.path().join("x.db"));
+    other.done("PRAGMA journal_mode = wal; INSERT INTO n(i) VALUES (3)");
+    assert_eq!(freshness.current(), None);
+    assert_eq!(server.made("/tables/n?select=i").stamp, None);
+    assert_eq!(server.body(), r#"[{"i":1},{"i":2},{"i":3}]"#);
+    assert!(freshness.current().is_some(), "the front's handle follows");
+    assert_eq!(server.made("/tables/n").stamp, freshness.current());
+}
+
+#[test]
+fn a_transaction_that_was_left_open_shows_its_old_state_to_nobody() {
+    let work = workspace!();
+    let folder = database("wal");
+    let conn = ours(folder.path(), false);
+    let mut server = Server::new(&conn, work);
+    conn.execute_batch("BEGIN; SELECT count(*) FROM n").unwrap();
+    Other::new(&folder.path().join("x.db")).done("INSERT INTO n(i) VALUES (3)");
+    let made = server.made("/tables/n?select=i");
+    assert_eq!(server.body(), r#"[{"i":1},{"i":2},{"i":3}]"#);
+    assert_eq!(made.stamp, server.back.freshness().current());
+}
+
+#[test]
+fn the_cost_is_the_jobs_own_time() {
+    let work = workspace!();
+    let folder = database("wal");
+    let conn = ours(folder.path(), false);
+    let mut server = Server::new(&conn, work);
+    let mut other = Other::new(&folder.path().join("x.db"));
+    other.done("INSERT INTO n(i) WITH RECURSIVE k(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM k LIMIT 900) SELECT i FROM k");
+    let (before, mut in_turns) = (server.now(), 0);
+    let outcome = server.ask("/tables/n?limit=1000", "", &mut |_| {
+        let begun = Instant::now();
+        while begun.elapsed().as_micros() < 20_000 {
+            std::hint::spin_loop();
+        }
+        in_turns += begun.elapsed().as_micros() as Micros;
+        Go::On
+    });
+    let Outcome::Rows(_, made) = outcome else { panic!("{outcome:?}") };
+    let whole = server.now() - before;
+    assert!(in_turns > 0 && made.cost > 0);
+    assert!(made.cost <= whole - in_turns, "{} of {whole} with {in_turns} in turns", made.cost);
+}
