@@ -139,4 +139,24 @@ mod tests {
         assert!(names.contains(&held.name(&sql(0))) && !names.contains(&held.name(&sql(1))));
         assert!(held.get("SELECT nonsense FROM nowhere").is_err());
     }
+
+    #[test]
+    fn a_statement_that_was_prepared_anew_counts_as_what_it_has_become() {
+        const VIEW: &str = "SELECT a FROM v";
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE VIEW v AS SELECT 1 AS a").unwrap();
+        let mut held = Held::new(&conn, [7; 16]);
+        let mut volatile = |sql: &str| {
+            held.begin();
+            assert!(held.get(sql).unwrap().raw_query().next().unwrap().is_some());
+            held.job_uses().volatile
+        };
+        assert!(!volatile(VIEW));
+        conn.execute_batch("DROP VIEW v; CREATE VIEW v AS SELECT random() AS a").unwrap();
+        assert!(volatile(VIEW), "while it ran");
+        assert!(volatile(VIEW), "and at its next use");
+        assert!(!volatile("SELECT 2"), "a job is its own statements");
+        conn.execute_batch("DROP VIEW v; CREATE VIEW v AS SELECT 3 AS a").unwrap();
+        assert!(!volatile(VIEW));
+    }
 }
