@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use flagstone::cli::{self, Command};
 use flagstone::start::serve::ProcessHeap;
-use flagstone::start::{StartError, client, get, serve, sheet};
+use flagstone::start::{Exit, StartError, client, get, serve, sheet};
 
 #[global_allocator]
 static HEAP: ProcessHeap = ProcessHeap::new();
@@ -17,11 +17,16 @@ fn main() -> ExitCode {
         let text = panic.payload_as_str().unwrap_or("a payload that is no text");
         let _ = writeln!(std::io::stderr(), "flagstone: panic at {}:{}: {text}; try: flagstone --version", place.0, place.1);
     }));
-    match run() {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
+    match std::panic::catch_unwind(run) {
+        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Err(error)) => {
             eprintln!("flagstone: {error}");
             ExitCode::from(error.exit)
+        }
+        Err(_) => {
+            // The hook has told why, into the log once that was there.
+            flagstone::ops::log_ring::flush(std::io::stderr());
+            ExitCode::from(Exit::Internal.code())
         }
     }
 }

@@ -8,7 +8,7 @@ use std::hash::Hasher;
 use super::answer::{Fields, Sending, content_type, kind, unavailable};
 use super::cache::{CACHE_SLICES, Found, Key};
 use super::net::Net;
-use super::slots::State;
+use super::slots::{NEVER, State};
 use super::{Front, MS, QUEUE};
 use crate::api::route::Route;
 use crate::http::accept::{self, Media};
@@ -151,6 +151,8 @@ impl<N: Net> Front<N> {
             if slot.state == State::Joined && slot.key == key {
                 let pushed = joiners.push(self.slots.id(index));
                 assert!(pushed.is_ok(), "no more wait than there are slots that can ask");
+                // From here on it is as if the job had been its own, also for how it may end.
+                self.slots.at(index).enter(State::Running, self.now, NEVER);
             }
         }
         self.joined -= joiners.len();
