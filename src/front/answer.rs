@@ -252,7 +252,9 @@ impl<N: Net> Front<N> {
         exchange.next_request();
         let sent = match self.queue_answer(index, status, fields, &body, sending) {
             Ok(()) => status,
-            Err(Full) => self.answer_output_full(index, sending),
+            Err(Full) if self.answer_output_full(index, sending) => 503,
+            // Without any answer the client would take the next one for this one's.
+            Err(Full) => return self.set_closing(index, CloseReason::Refused),
         };
         self.metrics.answered(kind, sent);
         self.metrics.durations.observe(self.net.now().saturating_sub(self.slots.peek(index).request_at));
@@ -265,8 +267,8 @@ impl<N: Net> Front<N> {
         }
     }
 
-    /// The blocks cannot hold the answer because clients are slow to take theirs: a short 503 instead, or the connection's end.
-    fn answer_output_full(&mut self, index: u16, sending: Sending) -> u16 {
+    /// The blocks cannot hold the answer because clients are slow to take theirs: a short 503 instead; false when not even that fits.
+    fn answer_output_full(&mut self, index: u16, sending: Sending) -> bool {
         self.refuse(Refusal::OutputFull);
         let problem = unavailable("output-full", "Too many answers are waiting for slow clients", 1);
         self.page.len = 0;
@@ -274,10 +276,7 @@ impl<N: Net> Front<N> {
         debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
         let fields =
             Fields { content_type: Some("application/problem+json"), retry_after: problem.retry_after, ..Fields::default() };
-        if self.queue_answer(index, 503, fields, &Body::Page, sending).is_err() {
-            self.set_closing(index, CloseReason::Refused);
-        }
-        503
+        self.queue_answer(index, 503, fields, &Body::Page, sending).is_ok()
     }
 
     pub(super) fn set_closing(&mut self, index: u16, reason: CloseReason) {
