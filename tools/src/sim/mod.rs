@@ -160,7 +160,9 @@ impl<'r> Simulation<'r> {
         world.borrow().trace(|| format!("job for {:?}", job.slot));
         let ran = back::run(&job, reply, world, &mut || {
             *steps += 1;
+            let jobs = front.metrics.jobs;
             let go = nested_turn(front, world, plant);
+            assert_eq!(front.metrics.jobs, jobs, "at {}: a job was started while another runs", world.borrow().now);
             checker.check(Step::NestedTurn, front, &mut world.borrow_mut());
             go
         });
@@ -199,7 +201,7 @@ fn nested_turn(front: &mut Front<SimNet>, world: &Shared, plant: Option<Plant>) 
         && world.borrow_mut().random.one_in(50)
         && let Some(job) = front.next_job()
     {
-        front.finish(job, Outcome::Abandoned, &Reply::new(vec![0; ANSWER_BYTES].leak()));
+        front.finish(job, Outcome::Busy, &Reply::new(vec![0; ANSWER_BYTES].leak()));
     }
     go
 }

@@ -203,6 +203,7 @@ impl Net for SimNet {
         let world = &mut *world;
         events.clear();
         world.accepts = 0;
+        let began = world.now;
         world.advance(WAIT_COST);
         world.collect(events);
         let sleep = if world.options.plant == Some(Plant::Oversleep) { 10 } else { 1 };
@@ -214,7 +215,7 @@ impl Net for SimNet {
             world.advance(next.saturating_sub(world.now).max(1));
             world.collect(events);
         }
-        world.wait_end = world.now;
+        world.wait = (began, world.now);
         for connection in world.connections.iter_mut().filter(|connection| !connection.server_closed) {
             connection.settled = connection.ledger.arrived;
         }

@@ -1,5 +1,7 @@
 //! What simulated clients ask, and what each request's answer must be.
 
+use flagstone::budget::BODY_BYTES;
+
 use super::options::{Fault, Faults};
 use super::random::Random;
 
@@ -131,7 +133,7 @@ fn compose_other(random: &mut Random, faults: Faults, asked: &mut Asked, stream:
             stream.extend_from_slice(b"5\r\nabcde\r\n3;x=y\r\nfgh\r\n0\r\n\r\n");
         }
         5 => {
-            let length = random.spread(1, 20_000);
+            let length = random.spread(1, BODY_BYTES.min(20_000) as u64);
             asked.expects = random.percent(50);
             let expect = if asked.expects { "Expect: 100-continue\r\n" } else { "" };
             asked.want = Want::Status(405);

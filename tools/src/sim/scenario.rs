@@ -49,12 +49,13 @@ pub fn people(world: &mut World, seed: u64) -> Option<Fairness> {
             _ => (8, SLOTS as u64 / 2, 5_000_000, 200_000),
         };
         let count = world.random.range(1, clients);
+        let mute = world.random.percent(50);
         for _ in 0..count {
             let mut random = world.random.clone();
-            let mut manner = any(&mut random, world, crowd, size);
+            let mut manner = any(&mut random, world, crowd, size.min(ANSWER_BYTES as u64));
             world.random = random;
             if seed % 8 == 1 {
-                hoards(world, &mut manner, size);
+                hoards(world, &mut manner, size, mute);
             }
             come(world, manner, within);
         }
@@ -72,14 +73,16 @@ fn come(world: &mut World, manner: Manner, within: Micros) {
     world.schedule(after, Due::Actor(world.actors.len() - 1));
 }
 
-/// Asks much, takes little.
-fn hoards(world: &mut World, manner: &mut Manner, size: u64) {
-    if world.has(Fault::Slow) && world.random.percent(70) {
-        manner.taste.size = size;
-        manner.taste.cost = 300;
-        manner.depth = 16;
-        manner.think = 10;
+/// Asks much, and takes little or, where `mute` is set, nothing.
+fn hoards(world: &mut World, manner: &mut Manner, size: u64, mute: bool) {
+    if manner.listener == 0 && world.has(Fault::Slow) && world.random.percent(if mute { 95 } else { 70 }) {
+        manner.taste = Taste { cost: 300, size, plain: 90, ops: false };
+        (manner.depth, manner.requests, manner.think) = (16, 32, 10);
+        (manner.segment, manner.segment_gap) = (65_536, 10);
         (manner.take, manner.take_gap) = (world.random.spread(1000, 100_000) as usize, world.random.spread(10_000, 2_000_000));
+        if mute {
+            manner.vanish = Some((world.random.spread(100, 100_000), false));
+        }
     }
 }
 

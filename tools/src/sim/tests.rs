@@ -30,13 +30,13 @@ fn planted_bugs_are_found_for_what_they_are() {
     for (plant, told) in [
         (Plant::LostEdge, "nobody knows"),
         (Plant::DeafToReset, "gone, and nobody knows"),
-        (Plant::LeakedSocket, "is not"),
-        (Plant::LostBytes, "connection"),
+        (Plant::LeakedSocket, "connections closed for"),
+        (Plant::LostBytes, "no status line"),
         (Plant::DoubleAnswer, "connection"),
-        (Plant::Oversleep, "longer than"),
-        (Plant::WrongReply, "belongs to another"),
-        (Plant::NestedJob, "is not"),
-        (Plant::ForgottenAnswer, "is not"),
+        (Plant::Oversleep, "slept from"),
+        (Plant::WrongReply, "of another"),
+        (Plant::NestedJob, "while another runs"),
+        (Plant::ForgottenAnswer, "request buffers"),
     ] {
         let found = first_found(0..40, Options { plant: Some(plant), ..Options::DEFAULT });
         let Some((seed, found)) = found else { panic!("{plant:?} was not found") };

@@ -162,8 +162,8 @@ pub struct World {
     pub by_slot: Vec<Option<usize>>,
     /// Accepts since the last wait.
     pub accepts: usize,
-    /// When the last wait ended.
-    pub wait_end: Micros,
+    /// When the last wait began and ended.
+    pub wait: (Micros, Micros),
     pub next_id: u64,
     timeline: BinaryHeap<Reverse<(Micros, u64, Due)>>,
     sequence: u64,
@@ -188,7 +188,7 @@ impl World {
             dropped: Vec::new(),
             by_slot: vec![None; flagstone::budget::CONNECTIONS],
             accepts: 0,
-            wait_end: 0,
+            wait: (0, 0),
             next_id: 1,
             timeline: BinaryHeap::new(),
             sequence: 0,
