@@ -118,7 +118,7 @@ pub fn any(random: &mut Random, world: &World, crowd: u64, size: u64) -> Manner 
     Manner {
         address: address(random, crowd),
         listener: usize::from(ops),
-        taste: Taste { cost, size: if random.one_in(4) { size } else { 2000 }, plain: random.range(50, 100), ops },
+        taste: Taste { cost, size: if random.one_in(4) { size } else { 2000 }, plain: random.range(50, 100), greedy: false, ops },
         connections: random.range(1, 3),
         requests: random.spread(1, 40),
         depth: random.spread(1, 20),

@@ -6,7 +6,7 @@ use flagstone::front::Front;
 use flagstone::front::audit::{Audit, View};
 use flagstone::front::slots::{NEVER, State};
 use flagstone::job::{Micros, SlotId};
-use flagstone::ops::metrics::CloseReason;
+use flagstone::ops::metrics::{CloseReason, Refusal};
 
 use super::network::SimNet;
 use super::reasons;
@@ -58,14 +58,13 @@ impl Seen {
 pub struct Checker {
     seen: Vec<Option<(Seen, Micros)>>,
     closed: [u64; CloseReason::ALL.len()],
-    output_full: u64,
     /// The slot whose job is out.
     pub running: Option<SlotId>,
 }
 
 impl Checker {
     pub fn new() -> Checker {
-        Checker { seen: vec![None; CONNECTIONS], closed: [0; CloseReason::ALL.len()], output_full: 0, running: None }
+        Checker { seen: vec![None; CONNECTIONS], closed: [0; CloseReason::ALL.len()], running: None }
     }
 
     /// All invariants; panics with what is broken.
@@ -159,8 +158,7 @@ impl Checker {
             counted.extend(std::iter::repeat_n(reason, (now - before) as usize));
         }
         self.closed = closed;
-        let full = front.metrics.refused[flagstone::ops::metrics::Refusal::OutputFull as usize];
-        let output_was_full = std::mem::replace(&mut self.output_full, full) != full;
+        let output_was_full = front.metrics.refused[Refusal::OutputFull as usize] > 0;
         let dropped = std::mem::take(&mut world.dropped);
         if dropped.is_empty() && counted.is_empty() {
             return Ok(());

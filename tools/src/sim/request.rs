@@ -54,6 +54,8 @@ pub struct Taste {
     pub size: u64,
     /// How many of a hundred requests need the back and nothing special.
     pub plain: u64,
+    /// Asks for much: large bodies, long jobs.
+    pub greedy: bool,
     /// Asks the operators' pages only.
     pub ops: bool,
 }
@@ -88,7 +90,9 @@ pub fn compose(random: &mut Random, taste: Taste, faults: Faults, id: u64, start
 }
 
 fn compose_job(random: &mut Random, taste: Taste, faults: Faults, asked: &mut Asked, stream: &mut Vec<u8>) {
-    let (size, cost) = (random.spread(0, taste.size), random.spread(20, taste.cost));
+    let greedy = taste.greedy && random.percent(60);
+    let mut amount = |most| if greedy { random.range(most / 4, most) } else { random.spread(20, most) };
+    let (size, cost) = (amount(taste.size), amount(taste.cost));
     let kind = match random.range(0, 99) {
         0..4 => 'p',
         4..8 if faults.has(Fault::Busy) => 'b',

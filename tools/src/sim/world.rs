@@ -123,7 +123,7 @@ impl Connection {
     pub fn is_stuck(&self, at: Micros, within: Micros, least: u64) -> bool {
         let from = at.saturating_sub(within);
         let before = self.writes.iter().find(|&&(time, _)| time > from).map_or(self.ledger.written, |&(_, before)| before);
-        self.unblocked_at <= from && self.ledger.written - before < least
+        self.accepted.is_some_and(|accepted| accepted.max(self.unblocked_at) <= from) && self.ledger.written - before < least
     }
 
     /// Whether a read would tell something.
