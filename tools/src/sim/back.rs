@@ -38,7 +38,7 @@ pub fn run(job: &Job, reply: &mut Reply, world: &Shared, turn: &mut dyn FnMut() 
     let mut left = order.cost;
     let mut turned = world.borrow().now;
     while left > 0 {
-        let slice = slice(&mut world.borrow_mut()).min(left);
+        let slice = slice(&mut world.borrow_mut(), order.cost).min(left);
         left -= slice;
         world.borrow_mut().advance(slice);
         let now = world.borrow().now;
@@ -65,12 +65,13 @@ pub fn run(job: &Job, reply: &mut Reply, world: &Shared, turn: &mut dyn FnMut() 
     }
 }
 
-/// The time until the back looks at the clock again; with gaps, sometimes that of one long step.
-fn slice(world: &mut World) -> Micros {
+/// The time until the back looks at the clock again; with gaps, sometimes that of one long step. Long jobs look less often, so
+/// that a run does not consist of them.
+fn slice(world: &mut World, cost: Micros) -> Micros {
     if world.has(Fault::Gaps) && world.random.one_in(300) {
         world.random.spread(1000, 300_000)
     } else {
-        world.random.range(20, 700)
+        world.random.range(20, 700.max(cost / 40))
     }
 }
 

@@ -216,8 +216,11 @@ impl Net for SimNet {
             world.collect(events);
         }
         world.wait = (began, world.now);
-        for connection in world.connections.iter_mut().filter(|connection| !connection.server_closed) {
-            connection.settled = connection.ledger.arrived;
+        for at in 0..world.by_slot.len() {
+            if let Some(id) = world.by_slot[at] {
+                let connection = &mut world.connections[id];
+                connection.settled = connection.ledger.arrived;
+            }
         }
         Ok(())
     }
