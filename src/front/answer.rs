@@ -74,7 +74,14 @@ impl<N: Net> Front<N> {
                 let fields = Fields { allow: true, ..Fields::default() };
                 self.answer(index, kind, 204, fields, Body::Empty);
             }
-            Judged::Problem(kind, problem) => self.answer_problem(index, kind, &problem),
+            Judged::Problem(kind, problem) => {
+                match problem.slug {
+                    "stopping" => self.refuse(Refusal::Draining),
+                    "heap-reserve" => self.refuse(Refusal::HeapReserve),
+                    _ => {}
+                }
+                self.answer_problem(index, kind, &problem);
+            }
         }
     }
 
