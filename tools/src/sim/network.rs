@@ -99,9 +99,8 @@ impl World {
             return if connection.client_fin { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
         }
         let count = into.len().min(connection.inbound.len());
-        for (place, byte) in into.iter_mut().zip(connection.inbound.drain(..count)) {
-            *place = byte;
-        }
+        into[..count].copy_from_slice(&connection.inbound.make_contiguous()[..count]);
+        connection.inbound.drain(..count);
         connection.ledger.read += count as u64;
         connection.last_activity = now;
         let (actor, waits) = (connection.actor, count > 0);

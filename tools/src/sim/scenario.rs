@@ -45,7 +45,7 @@ pub fn people(world: &mut World, seed: u64) -> Option<Fairness> {
             // Large answers for clients that are slow to take them: the output blocks run out.
             1 => (20, SLOTS as u64, 1_000_000, ANSWER_BYTES as u64),
             // A few clients at the cap of connections.
-            2 => (2, 2 * SLOTS_PER_CLIENT as u64, 500_000, 50_000),
+            2 => (1, 6 * SLOTS_PER_CLIENT as u64, 50_000, 50_000),
             // More work than the back can do.
             3 => (20, 2 * SLOTS as u64, 300_000, 5000),
             _ => (8, SLOTS as u64 / 2, 5_000_000, 200_000),
@@ -82,7 +82,7 @@ fn come(world: &mut World, manner: Manner, within: Micros) {
 fn hoards(world: &mut World, manner: &mut Manner, size: u64, mute: bool) {
     if manner.listener == 0 && world.has(Fault::Slow) && world.random.percent(if mute { 95 } else { 70 }) {
         manner.taste = Taste { cost: 300, size, plain: 90, greedy: true, ops: false };
-        (manner.depth, manner.requests, manner.think) = (16, 32, 10);
+        (manner.depth, manner.requests, manner.think) = (16, 8, 10);
         (manner.segment, manner.segment_gap) = (65_536, 10);
         (manner.take, manner.take_gap) = (world.random.spread(1000, 100_000) as usize, world.random.spread(10_000, 2_000_000));
         if mute {
