@@ -42,7 +42,10 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
             CloseReason::FirstByteTimeout => ledger.read == 0 && !unread && past(accepted, config.first_byte_ms),
             CloseReason::HeadTimeout | CloseReason::BodyTimeout => timed_out || wordless,
             CloseReason::IdleTimeout => quiet && past(connection.last_activity, config.idle_ms),
-            CloseReason::WriteTimeout => !whole && connection.is_stuck(dropped.at, config.write_ms * MS - SLACK, PROGRESS_BYTES),
+            // What waits may also be the answer to a request that came in part.
+            CloseReason::WriteTimeout => {
+                (!whole || partial) && connection.is_stuck(dropped.at, config.write_ms * MS - SLACK, PROGRESS_BYTES)
+            }
             CloseReason::Reclaimed => quiet,
             CloseReason::Refused => ledger.last == Some(Last::Refused) || owed && output_was_full,
             CloseReason::Drained => world.stopping,
