@@ -78,7 +78,10 @@ pub fn compose(random: &mut Random, taste: Taste, faults: Faults, id: u64, start
     let before = stream.len();
     let mut asked = Asked { id, head: false, close: false, old: false, expects: false, want: Want::Page, start, end: 0 };
     if taste.ops {
-        let page = random.pick(&["/-/health", "/-/ready", "/-/status", "/-/metrics", "/-/budget"]);
+        // A greedy one asks for more than a pipeline holds, and can be answered at once.
+        let pages: &[&str] =
+            if taste.greedy { &["/-/health"] } else { &["/-/health", "/-/ready", "/-/status", "/-/metrics", "/-/budget"] };
+        let page = random.pick(pages);
         put(random, &mut asked, "GET", page, "", stream);
     } else if random.percent(taste.plain) {
         compose_job(random, taste, faults, &mut asked, stream);
