@@ -275,12 +275,12 @@ impl<S> Slots<S> {
         0..CONNECTIONS as u16
     }
 
-    /// The public connection that has been idle longest; one whose next request may have come is not idle.
+    /// The public connection that has been idle longest; one that is to be driven may have its next request.
     pub fn longest_idle(&self) -> Option<u16> {
         (0..SLOTS as u16)
             .filter(|&index| {
                 let slot = self.peek(index);
-                slot.state == State::Idle && slot.out.is_empty() && !slot.readable
+                slot.state == State::Idle && slot.out.is_empty() && !slot.in_ready
             })
             .min_by_key(|&index| self.peek(index).since)
     }
