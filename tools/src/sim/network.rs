@@ -278,7 +278,8 @@ impl Net for SimNet {
     fn register(&mut self, socket: &SimSocket, slot: SlotId) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
         world.trace(|| format!("connection {}: {slot:?}", socket.connection));
-        world.connections[socket.connection].slot = Some(slot);
+        let connection = &mut world.connections[socket.connection];
+        (connection.slot, connection.registered) = (Some(slot), true);
         world.by_slot[usize::from(slot.index)] = Some(socket.connection);
         // What is ready already is an edge, and an empty buffer is.
         world.wake(socket.connection);

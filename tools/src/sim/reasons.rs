@@ -28,6 +28,8 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
     let quiet = whole && !unread && !partial && ledger.last.is_none() && ledger.answers > 0;
     let accepted = connection.accepted.unwrap_or(0);
     let timed_out = ledger.last == Some(Last::Timeout) && !mid;
+    // Turned away, and gone before it could be told.
+    let unheard = !connection.registered && connection.reset;
     let wordless = output_was_full && partial;
     CloseReason::ALL
         .iter()
@@ -47,7 +49,7 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
                 (!whole || partial) && connection.is_stuck(dropped.at, config.write_ms * MS - SLACK, PROGRESS_BYTES)
             }
             CloseReason::Reclaimed => quiet,
-            CloseReason::Refused => ledger.last == Some(Last::Refused) || owed && output_was_full,
+            CloseReason::Refused => ledger.last == Some(Last::Refused) || unheard || owed && output_was_full,
             CloseReason::Drained => world.stopping,
             CloseReason::Panicked => false,
         })

@@ -78,6 +78,8 @@ pub struct Connection {
     pub server_closed: bool,
     pub accepted: Option<Micros>,
     pub slot: Option<SlotId>,
+    /// It had a slot once.
+    pub registered: bool,
     pub in_list: bool,
     /// When the last byte from the client arrived.
     pub last_arrival: Micros,
@@ -111,6 +113,7 @@ impl Connection {
             server_closed: false,
             accepted: None,
             slot: None,
+            registered: false,
             in_list: false,
             last_arrival: 0,
             settled: 0,
