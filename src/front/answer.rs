@@ -72,7 +72,14 @@ impl<N: Net> Front<N> {
                 let fields = Fields { allow: true, ..Fields::default() };
                 self.answer(index, kind, 204, fields, Body::Empty);
             }
-            Judged::Problem(kind, problem) => self.answer_problem(index, kind, &problem),
+            Judged::Problem(kind, problem) => {
+                match problem.slug {
+                    "stopping" => self.refuse(Refusal::Draining),
+                    "heap-reserve" => self.refuse(Refusal::HeapReserve),
+                    _ => {}
+                }
+                self.answer_problem(index, kind, &problem);
+            }
         }
     }
 
@@ -266,8 +273,7 @@ impl<N: Net> Front<N> {
         if self.queue_answer(index, 503, fields, &Body::Page, sending).is_ok() {
             self.done(index, kind, 503, sending.keep);
         } else {
-            // The next answer would be taken for the one that is missing.
-            self.count_answer(index, kind, 503);
+            // Without any answer the client would take the next one for this one's.
             self.set_closing(index, CloseReason::Refused);
         }
     }

@@ -19,6 +19,8 @@ pub struct Audit {
     pub blocks: usize,
     /// Output blocks in the free list.
     pub blocks_free: usize,
+    /// The fewest that were ever in the free list.
+    pub blocks_least_free: usize,
     /// Output blocks in the chains of all slots.
     pub blocks_held: usize,
     /// Request buffers in slots and in reserve; the one of the running job is not among them.
@@ -69,6 +71,7 @@ impl<N: Net> Front<N> {
             slots_occupied: slots().filter(|slot| slot.state != State::Free).count(),
             blocks: self.output.total(),
             blocks_free: self.output.free(),
+            blocks_least_free: self.output.total() - self.output.high_water(),
             blocks_held: slots().map(|slot| Blocks::<OUTPUT_BLOCK_BYTES>::held(&slot.out)).sum(),
             exchanges: slots().filter(|slot| slot.exchange.is_some()).count() + usize::from(self.spare_exchange.is_some()),
             queue_entries: self.queue.len(),

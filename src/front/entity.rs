@@ -274,11 +274,14 @@ impl<N: Net> Front<N> {
         {
             self.metrics.writes += 1;
             match self.net.write(socket, slices) {
-                Ok(count) => sent = count,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Ok(count) => {
+                    sent = count;
+                    slot.writable = sent == total;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => slot.writable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Ok(false),
             }
-            slot.writable = sent == total;
             self.metrics.sent_bytes += sent as u64;
         }
         if sent < total {

@@ -293,7 +293,7 @@ impl<S> Slots<S> {
             (part.start as u16..part.end as u16)
                 .filter(|&index| {
                     let slot = self.peek(index);
-                    slot.state == State::Idle && slot.out.is_empty() && !slot.readable
+                    slot.state == State::Idle && slot.out.is_empty() && !slot.readable && !slot.in_ready
                 })
                 .min_by_key(|&index| self.peek(index).since)
         };

@@ -17,6 +17,10 @@ const PROGRESS_BYTES: usize = OUTPUT_BLOCK_BYTES;
 impl<N: Net> Front<N> {
     /// Sends what was held back for a pipelined companion that did not come in time.
     pub(super) fn flush_dirty(&mut self) {
+        if !self.dirty.is_empty() {
+            // A long step of the running query may lie behind: write deadlines begin now, not before it.
+            self.now = self.net.now();
+        }
         for _ in 0..self.dirty.len() {
             let Some(index) = self.dirty.pop_front() else { break };
             self.slots.at(index).in_dirty = false;

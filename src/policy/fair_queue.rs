@@ -89,11 +89,15 @@ impl<const N: usize> FairQueue<N> {
         self.waiting.iter().map(|entry| entry.since).min()
     }
 
-    /// Books the back's time to the client that used it.
+    /// Books the back's time to the client that used it, also when its account was given up while its job ran.
     pub fn charge(&mut self, client: u64, spent: Micros) {
         if let Some(account) = self.accounts.iter_mut().find(|account| account.client == client) {
             account.used += spent;
+            return;
         }
+        self.make_room();
+        // Full again only when N other clients wait: then this one begins anew.
+        let _ = self.accounts.push(Account { client, used: self.level + spent });
     }
 
     /// Takes a slot's request out because its client is gone or its time is over.
@@ -118,12 +122,16 @@ impl<const N: usize> FairQueue<N> {
             account.used = account.used.max(level);
             return;
         }
+        self.make_room();
+        let opened = self.accounts.push(Account { client, used: level });
+        debug_assert!(opened.is_ok(), "no more than N - 1 others wait, so at most N - 1 accounts were kept");
+    }
+
+    fn make_room(&mut self) {
         if self.accounts.is_full() {
             let waiting = &self.waiting;
             self.accounts.retain(|account| waiting.iter().any(|entry| entry.client == account.client));
         }
-        let opened = self.accounts.push(Account { client, used: level });
-        debug_assert!(opened.is_ok(), "no more than N - 1 others wait, so at most N - 1 accounts were kept");
     }
 }
 
@@ -158,6 +166,19 @@ mod tests {
         assert_eq!(queue.pop(101).unwrap().slot, 7);
         assert_eq!(queue.pop(102).unwrap().slot, 2);
         assert_eq!(queue.pop(103), None);
+    }
+
+    #[test]
+    fn a_job_is_charged_though_its_client_lost_its_account_meanwhile() {
+        let mut queue: FairQueue<2> = FairQueue::new();
+        queue.push(entry(0, 1, 0)).unwrap();
+        assert_eq!(queue.pop(1).unwrap().client, 1);
+        for client in [2, 3] {
+            queue.push(entry(0, client, 2)).unwrap();
+            queue.remove(0);
+        }
+        queue.charge(1, 1000);
+        assert_eq!(queue.used(1), 1000);
     }
 
     #[test]

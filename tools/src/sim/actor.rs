@@ -115,13 +115,14 @@ pub fn any(random: &mut Random, world: &World, crowd: u64, size: u64) -> Manner 
         Ending::CutShort,
     ]);
     let vanish = world.has(Fault::Vanish) && random.one_in(6);
+    let burst = ops && random.percent(50);
     Manner {
         address: address(random, crowd),
         listener: usize::from(ops),
-        taste: Taste { cost, size: if random.one_in(4) { size } else { 2000 }, plain: random.range(50, 100), ops },
+        taste: Taste { cost, size: if random.one_in(4) { size } else { 2000 }, plain: random.range(50, 100), greedy: burst, ops },
         connections: random.range(1, 3),
-        requests: random.spread(1, 40),
-        depth: random.spread(1, 20),
+        requests: if burst { 60 } else { random.spread(1, 40) },
+        depth: if burst { random.range(20, 40) } else { random.spread(1, 20) },
         think: if random.one_in(5) { random.spread(1000, 40_000_000) } else { random.spread(10, 20_000) },
         segment: if trickles { 1 + random.range(0, 3) as usize } else { random.spread(20, 65_536) as usize },
         segment_gap: if trickles { random.spread(1000, 3_000_000) } else { random.spread(10, 2000) },

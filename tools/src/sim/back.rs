@@ -6,7 +6,7 @@ use flagstone::http::accept::Media;
 use flagstone::job::{Go, Job, Made, Micros, Outcome, Reply};
 use flagstone::memory::sink::Sink;
 
-use super::ledger::line;
+use super::ledger::lines;
 use super::options::{Fault, Plant};
 use super::world::{Shared, World};
 
@@ -38,7 +38,7 @@ pub fn run(job: &Job, reply: &mut Reply, world: &Shared, turn: &mut dyn FnMut() 
     let mut left = order.cost;
     let mut turned = world.borrow().now;
     while left > 0 {
-        let slice = slice(&mut world.borrow_mut()).min(left);
+        let slice = slice(&mut world.borrow_mut(), order.cost).min(left);
         left -= slice;
         world.borrow_mut().advance(slice);
         let now = world.borrow().now;
@@ -65,21 +65,23 @@ pub fn run(job: &Job, reply: &mut Reply, world: &Shared, turn: &mut dyn FnMut() 
     }
 }
 
-/// The time until the back looks at the clock again; with gaps, sometimes that of one long step.
-fn slice(world: &mut World) -> Micros {
+/// The time until the back looks at the clock again; with gaps, sometimes that of one long step. Long jobs look less often, so
+/// that a run does not consist of them.
+fn slice(world: &mut World, cost: Micros) -> Micros {
     if world.has(Fault::Gaps) && world.random.one_in(300) {
         world.random.spread(1000, 300_000)
     } else {
-        world.random.range(20, 700)
+        world.random.range(20, 700.max(cost / 40))
     }
 }
 
 fn fill(reply: &mut Reply, order: Order) {
-    let line = line(order.id);
+    let lines = lines(order.id);
+    let lines = &lines[..4096];
     let mut left = order.size as usize;
     while left > 0 {
-        let take = left.min(line.len());
-        reply.put(&line[..take]).expect("no order is larger than an answer");
+        let take = left.min(lines.len());
+        reply.put(&lines[..take]).expect("no order is larger than an answer");
         left -= take;
     }
     if order.id.is_multiple_of(3) {

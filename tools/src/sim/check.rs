@@ -6,7 +6,7 @@ use flagstone::front::Front;
 use flagstone::front::audit::{Audit, View};
 use flagstone::front::slots::{NEVER, State};
 use flagstone::job::{Micros, SlotId};
-use flagstone::ops::metrics::CloseReason;
+use flagstone::ops::metrics::{CloseReason, Refusal};
 
 use super::network::SimNet;
 use super::reasons;
@@ -37,17 +37,34 @@ struct Seen {
     blocked: bool,
 }
 
+impl Seen {
+    /// How long this may last, in microseconds; while output waits for its client only the write deadline runs.
+    fn limit(self) -> Option<Micros> {
+        let config = Config::DEFAULT;
+        let limit = match self.state {
+            state if state.reads() && self.blocked => return None,
+            State::FirstByte => config.first_byte_ms,
+            State::Idle => config.idle_ms,
+            State::Head => config.head_ms,
+            State::Body => config.body_ms,
+            State::Queued | State::Joined => config.queue_ms,
+            State::Lingering(_) => config.linger_ms,
+            State::Free | State::Running | State::Closing(_) => return None,
+        };
+        Some(limit * 1000)
+    }
+}
+
 pub struct Checker {
     seen: Vec<Option<(Seen, Micros)>>,
     closed: [u64; CloseReason::ALL.len()],
-    output_full: u64,
     /// The slot whose job is out.
     pub running: Option<SlotId>,
 }
 
 impl Checker {
     pub fn new() -> Checker {
-        Checker { seen: vec![None; CONNECTIONS], closed: [0; CloseReason::ALL.len()], output_full: 0, running: None }
+        Checker { seen: vec![None; CONNECTIONS], closed: [0; CloseReason::ALL.len()], running: None }
     }
 
     /// All invariants; panics with what is broken.
@@ -61,6 +78,7 @@ impl Checker {
         let audit = front.audit();
         self.sums(&audit, front, world)?;
         self.drops(front, world)?;
+        self.slept_in_time(world)?;
         for index in 0..CONNECTIONS as u16 {
             let Some(view) = front.view(index) else {
                 self.seen[usize::from(index)] = None;
@@ -113,6 +131,20 @@ impl Checker {
         Ok(())
     }
 
+    /// No wait lasted beyond the time at which a connection's time was over.
+    fn slept_in_time(&self, world: &World) -> Result<(), String> {
+        let (from, to) = world.wait;
+        for (seen, since) in self.seen.iter().flatten() {
+            if let Some(limit) = seen.limit()
+                && from < since + limit
+                && to > since + limit + GRAIN
+            {
+                return Err(format!("slept from {from} to {to}, longer than this may last, since {since}: {seen:?}"));
+            }
+        }
+        Ok(())
+    }
+
     fn bounds(&self, view: &View) -> Result<(), String> {
         // A refusal or a timeout's answer may come on top of a full pipeline.
         if view.answers > PIPELINE + 1 { Err(format!("more answers than the pipeline holds: {view:?}")) } else { Ok(()) }
@@ -126,8 +158,7 @@ impl Checker {
             counted.extend(std::iter::repeat_n(reason, (now - before) as usize));
         }
         self.closed = closed;
-        let full = front.metrics.refused[flagstone::ops::metrics::Refusal::OutputFull as usize];
-        let output_was_full = std::mem::replace(&mut self.output_full, full) != full;
+        let output_was_full = front.metrics.refused[Refusal::OutputFull as usize] > 0;
         let dropped = std::mem::take(&mut world.dropped);
         if dropped.is_empty() && counted.is_empty() {
             return Ok(());
@@ -168,8 +199,6 @@ impl Checker {
 
     /// No connection stays in a state for longer than the state's limit, as long as turns are taken.
     fn deadlines(&mut self, step: Step, now: Micros, view: &View, id: usize, world: &mut World) -> Result<(), String> {
-        const MS: Micros = 1000;
-        let config = Config::DEFAULT;
         let connection = &mut world.connections[id];
         let answers = connection.ledger.answers;
         let seen = Seen { id: view.id, state: view.state, answers, blocked: view.unsent > 0 };
@@ -187,22 +216,16 @@ impl Checker {
         if !matches!(step, Step::Turn | Step::NestedTurn) {
             return Ok(());
         }
-        let limit = match view.state {
-            State::FirstByte => config.first_byte_ms,
-            State::Idle => config.idle_ms,
-            State::Head => config.head_ms,
-            State::Body => config.body_ms,
-            State::Queued | State::Joined => config.queue_ms,
-            State::Lingering(_) => config.linger_ms,
-            State::Free | State::Running | State::Closing(_) => u64::MAX / MS / 2,
-        };
-        let waits_for_client = view.state.reads() && view.unsent > 0;
-        if !waits_for_client && now > since + limit * MS + GRAIN {
-            return Err(format!("in this state since {since}, longer than {limit} ms"));
+        if let Some(limit) = seen.limit()
+            && now > since + limit + GRAIN
+        {
+            return Err(format!("in this state since {since}, longer than {limit} us"));
         }
         match connection.blocked {
-            Some((since, _)) if now > since + config.write_ms * MS + GRAIN => {
-                Err(format!("its client takes nothing since {since}"))
+            _ if view.write_deadline != NEVER && now > view.write_deadline + GRAIN => Err("past its write deadline".to_owned()),
+            // The front counts progress from its own marks, so one of its periods may lie across two of ours.
+            Some((since, _)) if now > since + 2 * Config::DEFAULT.write_ms * 1000 + GRAIN => {
+                Err(format!("its client has taken next to nothing since {since}"))
             }
             _ => Ok(()),
         }
@@ -226,6 +249,9 @@ fn awake(view: &View, id: usize, world: &World) -> Result<(), String> {
     if known {
         return Ok(());
     }
+    if connection.reset {
+        return Err("the connection is gone, and nobody knows".to_owned());
+    }
     if view.unsent > 0 {
         return if connection.writable() && !view.in_dirty && !connection.pressed {
             Err("output waits, the socket has space, and nobody knows".to_owned())
@@ -239,9 +265,6 @@ fn awake(view: &View, id: usize, world: &World) -> Result<(), String> {
     }
     if view.state.reads() && connection.ledger.owed().is_some() {
         return Err("a request that was read is forgotten".to_owned());
-    }
-    if connection.reset {
-        return Err("the connection is gone, and nobody knows".to_owned());
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::time::UNIX_EPOCH;
 
+use flagstone::ops::metrics::{CloseReason, Refusal};
+
 use super::options::{Fault, Faults, Options, Plant};
 use super::{Memory, Report, run};
 use crate::Usage;
@@ -47,7 +49,7 @@ pub fn command(arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
         return Ok(true);
     };
     let mut memory = Memory::new();
-    let mut total = Report::default();
+    let mut total = Report::NONE;
     // The message is printed below, with the seed.
     std::panic::set_hook(Box::new(|_| {}));
     for seed in plan.first..plan.first.saturating_add(plan.seeds) {
@@ -70,6 +72,10 @@ pub fn command(arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
         total.jobs,
         total.micros / 1_000_000,
     );
+    let closed = CloseReason::ALL.iter().zip(total.closed).map(|(reason, count)| format!("{} {count}", reason.label()));
+    println!("closed: {}", closed.collect::<Vec<_>>().join(", "));
+    let refused = Refusal::ALL.iter().zip(total.refused).map(|(reason, count)| format!("{} {count}", reason.label()));
+    println!("refused: {}; output blocks left at least: {}", refused.collect::<Vec<_>>().join(", "), total.least_free);
     Ok(true)
 }
 

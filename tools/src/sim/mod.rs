@@ -30,6 +30,7 @@ use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup, Wait};
 use flagstone::http::etag::TagKey;
 use flagstone::job::{Go, Job, Micros, Outcome, Reply};
+use flagstone::ops::metrics::{CloseReason, Refusal};
 use flagstone::policy::hosts::Hosts;
 
 use check::{Checker, Step};
@@ -51,22 +52,42 @@ impl Memory {
 }
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     pub steps: usize,
     pub connections: u64,
     pub answers: u64,
     pub jobs: u64,
     pub micros: Micros,
+    /// Connections ended by reason.
+    pub closed: [u64; CloseReason::ALL.len()],
+    /// Refusals by reason.
+    pub refused: [u64; Refusal::ALL.len()],
+    /// The fewest output blocks that were ever free in one of the runs.
+    pub least_free: usize,
 }
 
 impl Report {
+    pub const NONE: Report = Report {
+        steps: 0,
+        connections: 0,
+        answers: 0,
+        jobs: 0,
+        micros: 0,
+        closed: [0; CloseReason::ALL.len()],
+        refused: [0; Refusal::ALL.len()],
+        least_free: usize::MAX,
+    };
+
     pub fn add(&mut self, other: Report) {
         self.steps += other.steps;
         self.connections += other.connections;
         self.answers += other.answers;
         self.jobs += other.jobs;
         self.micros += other.micros;
+        self.closed.iter_mut().zip(other.closed).for_each(|(sum, more)| *sum += more);
+        self.refused.iter_mut().zip(other.refused).for_each(|(sum, more)| *sum += more);
+        self.least_free = self.least_free.min(other.least_free);
     }
 }
 
@@ -160,7 +181,9 @@ impl<'r> Simulation<'r> {
         world.borrow().trace(|| format!("job for {:?}", job.slot));
         let ran = back::run(&job, reply, world, &mut || {
             *steps += 1;
+            let jobs = front.metrics.jobs;
             let go = nested_turn(front, world, plant);
+            assert_eq!(front.metrics.jobs, jobs, "at {}: a job was started while another runs", world.borrow().now);
             checker.check(Step::NestedTurn, front, &mut world.borrow_mut());
             go
         });
@@ -184,6 +207,9 @@ impl<'r> Simulation<'r> {
             answers: front.metrics.answers_total(),
             jobs: front.metrics.jobs,
             micros: world.borrow().now,
+            closed: front.metrics.closed,
+            refused: front.metrics.refused,
+            least_free: front.audit().blocks_least_free,
         };
         if front.audit().slots_in_use == 0 {
             check::all_is_home(&front);
@@ -199,7 +225,7 @@ fn nested_turn(front: &mut Front<SimNet>, world: &Shared, plant: Option<Plant>) 
         && world.borrow_mut().random.one_in(50)
         && let Some(job) = front.next_job()
     {
-        front.finish(job, Outcome::Abandoned, &Reply::new(vec![0; ANSWER_BYTES].leak()));
+        front.finish(job, Outcome::Busy, &Reply::new(vec![0; ANSWER_BYTES].leak()));
     }
     go
 }

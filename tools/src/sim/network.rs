@@ -99,9 +99,8 @@ impl World {
             return if connection.client_fin { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
         }
         let count = into.len().min(connection.inbound.len());
-        for (place, byte) in into.iter_mut().zip(connection.inbound.drain(..count)) {
-            *place = byte;
-        }
+        into[..count].copy_from_slice(&connection.inbound.make_contiguous()[..count]);
+        connection.inbound.drain(..count);
         connection.ledger.read += count as u64;
         connection.last_activity = now;
         let (actor, waits) = (connection.actor, count > 0);
@@ -203,6 +202,7 @@ impl Net for SimNet {
         let world = &mut *world;
         events.clear();
         world.accepts = 0;
+        let began = world.now;
         world.advance(WAIT_COST);
         world.collect(events);
         let sleep = if world.options.plant == Some(Plant::Oversleep) { 10 } else { 1 };
@@ -214,9 +214,12 @@ impl Net for SimNet {
             world.advance(next.saturating_sub(world.now).max(1));
             world.collect(events);
         }
-        world.wait_end = world.now;
-        for connection in world.connections.iter_mut().filter(|connection| !connection.server_closed) {
-            connection.settled = connection.ledger.arrived;
+        world.wait = (began, world.now);
+        for at in 0..world.by_slot.len() {
+            if let Some(id) = world.by_slot[at] {
+                let connection = &mut world.connections[id];
+                connection.settled = connection.ledger.arrived;
+            }
         }
         Ok(())
     }
@@ -275,7 +278,8 @@ impl Net for SimNet {
     fn register(&mut self, socket: &SimSocket, slot: SlotId) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
         world.trace(|| format!("connection {}: {slot:?}", socket.connection));
-        world.connections[socket.connection].slot = Some(slot);
+        let connection = &mut world.connections[socket.connection];
+        (connection.slot, connection.registered) = (Some(slot), true);
         world.by_slot[usize::from(slot.index)] = Some(socket.connection);
         // What is ready already is an edge, and an empty buffer is.
         world.wake(socket.connection);

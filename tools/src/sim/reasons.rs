@@ -28,6 +28,8 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
     let quiet = whole && !unread && !partial && ledger.last.is_none() && ledger.answers > 0;
     let accepted = connection.accepted.unwrap_or(0);
     let timed_out = ledger.last == Some(Last::Timeout) && !mid;
+    // Turned away, and gone before it could be told.
+    let unheard = !connection.registered && connection.reset;
     let wordless = output_was_full && partial;
     CloseReason::ALL
         .iter()
@@ -42,9 +44,12 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
             CloseReason::FirstByteTimeout => ledger.read == 0 && !unread && past(accepted, config.first_byte_ms),
             CloseReason::HeadTimeout | CloseReason::BodyTimeout => timed_out || wordless,
             CloseReason::IdleTimeout => quiet && past(connection.last_activity, config.idle_ms),
-            CloseReason::WriteTimeout => !whole && connection.is_stuck(dropped.at, config.write_ms * MS - SLACK, PROGRESS_BYTES),
+            // What waits may also be the answer to a request that came in part.
+            CloseReason::WriteTimeout => {
+                (!whole || partial) && connection.is_stuck(dropped.at, config.write_ms * MS - SLACK, PROGRESS_BYTES)
+            }
             CloseReason::Reclaimed => quiet,
-            CloseReason::Refused => ledger.last == Some(Last::Refused) || owed && output_was_full,
+            CloseReason::Refused => ledger.last == Some(Last::Refused) || unheard || owed && output_was_full,
             CloseReason::Drained => world.stopping,
             CloseReason::Panicked => false,
         })

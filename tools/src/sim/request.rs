@@ -1,5 +1,7 @@
 //! What simulated clients ask, and what each request's answer must be.
 
+use flagstone::budget::BODY_BYTES;
+
 use super::options::{Fault, Faults};
 use super::random::Random;
 
@@ -52,6 +54,8 @@ pub struct Taste {
     pub size: u64,
     /// How many of a hundred requests need the back and nothing special.
     pub plain: u64,
+    /// Asks for much: large bodies, long jobs.
+    pub greedy: bool,
     /// Asks the operators' pages only.
     pub ops: bool,
 }
@@ -74,7 +78,10 @@ pub fn compose(random: &mut Random, taste: Taste, faults: Faults, id: u64, start
     let before = stream.len();
     let mut asked = Asked { id, head: false, close: false, old: false, expects: false, want: Want::Page, start, end: 0 };
     if taste.ops {
-        let page = random.pick(&["/-/health", "/-/ready", "/-/status", "/-/metrics", "/-/budget"]);
+        // A greedy one asks for more than a pipeline holds, and can be answered at once.
+        let pages: &[&str] =
+            if taste.greedy { &["/-/health"] } else { &["/-/health", "/-/ready", "/-/status", "/-/metrics", "/-/budget"] };
+        let page = random.pick(pages);
         put(random, &mut asked, "GET", page, "", stream);
     } else if random.percent(taste.plain) {
         compose_job(random, taste, faults, &mut asked, stream);
@@ -86,7 +93,9 @@ pub fn compose(random: &mut Random, taste: Taste, faults: Faults, id: u64, start
 }
 
 fn compose_job(random: &mut Random, taste: Taste, faults: Faults, asked: &mut Asked, stream: &mut Vec<u8>) {
-    let (size, cost) = (random.spread(0, taste.size), random.spread(20, taste.cost));
+    let greedy = taste.greedy && random.percent(60);
+    let mut amount = |most| if greedy { random.range(most / 4, most) } else { random.spread(20, most) };
+    let (size, cost) = (amount(taste.size), amount(taste.cost));
     let kind = match random.range(0, 99) {
         0..4 => 'p',
         4..8 if faults.has(Fault::Busy) => 'b',
@@ -131,7 +140,7 @@ fn compose_other(random: &mut Random, faults: Faults, asked: &mut Asked, stream:
             stream.extend_from_slice(b"5\r\nabcde\r\n3;x=y\r\nfgh\r\n0\r\n\r\n");
         }
         5 => {
-            let length = random.spread(1, 20_000);
+            let length = random.spread(1, BODY_BYTES.min(20_000) as u64);
             asked.expects = random.percent(50);
             let expect = if asked.expects { "Expect: 100-continue\r\n" } else { "" };
             asked.want = Want::Status(405);

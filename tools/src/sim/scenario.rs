@@ -45,16 +45,22 @@ pub fn people(world: &mut World, seed: u64) -> Option<Fairness> {
             // Large answers for clients that are slow to take them: the output blocks run out.
             1 => (20, SLOTS as u64, 1_000_000, ANSWER_BYTES as u64),
             // A few clients at the cap of connections.
-            2 => (2, 2 * SLOTS_PER_CLIENT as u64, 500_000, 50_000),
+            2 => (1, 6 * SLOTS_PER_CLIENT as u64, 50_000, 50_000),
+            // More work than the back can do.
+            3 => (20, 2 * SLOTS as u64, 300_000, 5000),
             _ => (8, SLOTS as u64 / 2, 5_000_000, 200_000),
         };
         let count = world.random.range(1, clients);
+        let mute = world.random.percent(50);
         for _ in 0..count {
             let mut random = world.random.clone();
-            let mut manner = any(&mut random, world, crowd, size);
+            let mut manner = any(&mut random, world, crowd, size.min(ANSWER_BYTES as u64));
             world.random = random;
             if seed % 8 == 1 {
-                hoards(world, &mut manner, size);
+                hoards(world, &mut manner, size, mute);
+            }
+            if seed % 8 == 3 {
+                manner.taste = Taste { cost: 900_000, greedy: true, ..manner.taste };
             }
             come(world, manner, within);
         }
@@ -72,14 +78,16 @@ fn come(world: &mut World, manner: Manner, within: Micros) {
     world.schedule(after, Due::Actor(world.actors.len() - 1));
 }
 
-/// Asks much, takes little.
-fn hoards(world: &mut World, manner: &mut Manner, size: u64) {
-    if world.has(Fault::Slow) && world.random.percent(70) {
-        manner.taste.size = size;
-        manner.taste.cost = 300;
-        manner.depth = 16;
-        manner.think = 10;
+/// Asks much, and takes little or, where `mute` is set, nothing.
+fn hoards(world: &mut World, manner: &mut Manner, size: u64, mute: bool) {
+    if manner.listener == 0 && world.has(Fault::Slow) && world.random.percent(if mute { 95 } else { 70 }) {
+        manner.taste = Taste { cost: 300, size, plain: 90, greedy: true, ops: false };
+        (manner.depth, manner.requests, manner.think) = (16, 8, 10);
+        (manner.segment, manner.segment_gap) = (65_536, 10);
         (manner.take, manner.take_gap) = (world.random.spread(1000, 100_000) as usize, world.random.spread(10_000, 2_000_000));
+        if mute {
+            manner.vanish = Some((world.random.spread(100, 100_000), false));
+        }
     }
 }
 
@@ -101,7 +109,7 @@ fn fair_day(world: &mut World) -> Fairness {
         ending: Ending::Close,
         vanish: None,
     };
-    let taste = |cost| Taste { cost, size: 1000, plain: 100, ops: false };
+    let taste = |cost| Taste { cost, size: 1000, plain: 100, greedy: false, ops: false };
     let from = |number, port| SocketAddr::new(Ipv4Addr::new(10, 0, 0, number).into(), port);
     let connections = world.random.range(1, 10);
     for port in 0..connections {

@@ -1,7 +1,9 @@
-//! The simulation as a test: some hundred seeds find nothing, and planted bugs are found.
+//! The simulation as a test: two hundred seeds find nothing, and planted bugs are found.
+
+use flagstone::ops::metrics::{CloseReason, Refusal};
 
 use super::options::{Options, Plant};
-use super::{Memory, run};
+use super::{Memory, Report, run};
 
 /// Runs seeds until one finds something.
 fn first_found(seeds: std::ops::Range<u64>, options: Options) -> Option<(u64, String)> {
@@ -10,9 +12,23 @@ fn first_found(seeds: std::ops::Range<u64>, options: Options) -> Option<(u64, St
 }
 
 #[test]
-fn some_hundred_seeds_find_nothing() {
-    if let Some((seed, found)) = first_found(0..200, Options::DEFAULT) {
-        panic!("seed {seed}: {found}\nAgain: cargo run -p tools --release -- sim --seed {seed} --verbose");
+fn two_hundred_seeds_find_nothing_and_meet_every_reason() {
+    let mut memory = Memory::new();
+    let mut total = Report::NONE;
+    for seed in 0..200 {
+        match run(seed, Options::DEFAULT, &mut memory) {
+            Ok(report) => total.add(report),
+            Err(found) => panic!("seed {seed}: {found}\nAgain: cargo run -p tools --release -- sim --seed {seed} --verbose"),
+        }
+    }
+    for (&reason, count) in CloseReason::ALL.iter().zip(total.closed) {
+        // The front does not panic; jobs do, and close nothing.
+        assert_eq!(count > 0, reason != CloseReason::Panicked, "{reason:?}: {count}");
+    }
+    for (&refusal, count) in Refusal::ALL.iter().zip(total.refused) {
+        // No heap and no SQLite are simulated.
+        let absent = matches!(refusal, Refusal::SqliteMemory | Refusal::HeapReserve);
+        assert_eq!(count > 0, !absent, "{refusal:?}: {count}");
     }
 }
 
@@ -30,13 +46,13 @@ fn planted_bugs_are_found_for_what_they_are() {
     for (plant, told) in [
         (Plant::LostEdge, "nobody knows"),
         (Plant::DeafToReset, "gone, and nobody knows"),
-        (Plant::LeakedSocket, "is not"),
-        (Plant::LostBytes, "connection"),
+        (Plant::LeakedSocket, "connections"),
+        (Plant::LostBytes, "no status line"),
         (Plant::DoubleAnswer, "connection"),
-        (Plant::Oversleep, "longer than"),
-        (Plant::WrongReply, "belongs to another"),
-        (Plant::NestedJob, "is not"),
-        (Plant::ForgottenAnswer, "is not"),
+        (Plant::Oversleep, "slept from"),
+        (Plant::WrongReply, "another"),
+        (Plant::NestedJob, "while another runs"),
+        (Plant::ForgottenAnswer, "request buffers"),
     ] {
         let found = first_found(0..40, Options { plant: Some(plant), ..Options::DEFAULT });
         let Some((seed, found)) = found else { panic!("{plant:?} was not found") };

@@ -78,6 +78,8 @@ pub struct Connection {
     pub server_closed: bool,
     pub accepted: Option<Micros>,
     pub slot: Option<SlotId>,
+    /// It had a slot once.
+    pub registered: bool,
     pub in_list: bool,
     /// When the last byte from the client arrived.
     pub last_arrival: Micros,
@@ -111,6 +113,7 @@ impl Connection {
             server_closed: false,
             accepted: None,
             slot: None,
+            registered: false,
             in_list: false,
             last_arrival: 0,
             settled: 0,
@@ -123,7 +126,7 @@ impl Connection {
     pub fn is_stuck(&self, at: Micros, within: Micros, least: u64) -> bool {
         let from = at.saturating_sub(within);
         let before = self.writes.iter().find(|&&(time, _)| time > from).map_or(self.ledger.written, |&(_, before)| before);
-        self.unblocked_at <= from && self.ledger.written - before < least
+        self.accepted.is_some_and(|accepted| accepted.max(self.unblocked_at) <= from) && self.ledger.written - before < least
     }
 
     /// Whether a read would tell something.
@@ -162,8 +165,8 @@ pub struct World {
     pub by_slot: Vec<Option<usize>>,
     /// Accepts since the last wait.
     pub accepts: usize,
-    /// When the last wait ended.
-    pub wait_end: Micros,
+    /// When the last wait began and ended.
+    pub wait: (Micros, Micros),
     pub next_id: u64,
     timeline: BinaryHeap<Reverse<(Micros, u64, Due)>>,
     sequence: u64,
@@ -188,7 +191,7 @@ impl World {
             dropped: Vec::new(),
             by_slot: vec![None; flagstone::budget::CONNECTIONS],
             accepts: 0,
-            wait_end: 0,
+            wait: (0, 0),
             next_id: 1,
             timeline: BinaryHeap::new(),
             sequence: 0,
