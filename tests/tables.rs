@@ -58,3 +58,13 @@ fn an_equal_answer_is_a_304() {
     assert_eq!(changed.status, 200);
     assert_ne!(changed.field("etag"), Some(tag));
 }
+
+#[test]
+fn the_list_of_tables_takes_no_parameters() {
+    let server = Server::with(SQL);
+    for target in ["/?x=1", "/tables?limit=1"] {
+        let answer = server.get(target);
+        assert_eq!((answer.status, &answer.json()["type"]), (400, &json!("tag:flagstone,2026:unknown-parameter")), "{target}");
+    }
+    assert_eq!(server.get("/tables?").status, 200);
+}

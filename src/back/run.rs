@@ -193,6 +193,10 @@ impl<'c> Back<'c> {
         let request = job.exchange.request();
         let query = request.query(bytes).unwrap_or_default();
         match Route::of(request.path(bytes)) {
+            Route::Index | Route::Tables if !query.is_empty() => {
+                let name = query.split(|&byte| matches!(byte, b'=' | b'&')).next().unwrap_or_default();
+                Err(Problem::unknown_parameter(name).hint(format_args!("the list of tables takes no parameters")).into())
+            }
             Route::Index => {
                 self.check_schema(turns)?;
                 let media = negotiate(job, &[Media::Json, Media::Html], None)?;

@@ -1,5 +1,7 @@
 //! Accepting: in batches, into the part of the table that fits, and otherwise a clear no from the reserve.
 
+use std::io::IoSlice;
+
 use super::net::{Accepted, Net, Peer};
 use super::slots::{Listening, NEVER, Part, State};
 use super::{Front, MS};
@@ -65,7 +67,8 @@ impl<N: Net> Front<N> {
                 Accepted::NoDescriptor => {
                     self.metrics.accept_failures += 1;
                     self.refuse(Refusal::NoDescriptor);
-                    self.net.turn_away(at, NO_SLOT.as_bytes());
+                    let length = self.put_refusal(NO_SLOT);
+                    self.net.turn_away(at, &self.head[..length]);
                     self.listeners[at].paused_until = self.now + DESCRIPTOR_PAUSE;
                     return;
                 }
@@ -125,10 +128,22 @@ impl<N: Net> Front<N> {
         self.slots.take(Part::of(usize::from(idle)))
     }
 
+    /// Puts a ready-made refusal with its date into the front's buffer; its length.
+    fn put_refusal(&mut self, answer: Ready) -> usize {
+        let date = self.date.at(self.net.unix_time());
+        let mut length = 0;
+        for part in [answer.line.as_bytes(), b"date: ", date, answer.rest.as_bytes()] {
+            self.head[length..length + part.len()].copy_from_slice(part);
+            length += part.len();
+        }
+        length
+    }
+
     /// Sends a ready-made refusal; from a slot of the reserve while there is one, so that the client surely gets it.
-    fn turn_away(&mut self, mut socket: N::Socket, refusal: Refusal, answer: &'static str) {
+    fn turn_away(&mut self, mut socket: N::Socket, refusal: Refusal, answer: Ready) {
         self.refuse(refusal);
-        let sent = self.net.write(&mut socket, &[std::io::IoSlice::new(answer.as_bytes())]);
+        let length = self.put_refusal(answer);
+        let sent = self.net.write(&mut socket, &[IoSlice::new(&self.head[..length])]);
         self.metrics.writes += 1;
         self.net.finish_writing(&mut socket);
         // Taken only when it is used: a slot that is taken and dropped is lost.
@@ -147,31 +162,39 @@ impl<N: Net> Front<N> {
     }
 }
 
+/// A ready-made answer; only the date between its parts is missing.
+#[derive(Clone, Copy)]
+pub(super) struct Ready {
+    line: &'static str,
+    rest: &'static str,
+}
+
 macro_rules! refusal {
     ($status:literal, $retry:literal, $body:literal, $length:literal) => {{
-        const _: () = assert!($body.len() == $length, "Content-Length is the body's");
-        concat!(
-            "HTTP/1.1 ",
-            $status,
-            "\r\nContent-Type: application/problem+json\r\nContent-Length: ",
-            $length,
-            "\r\nRetry-After: ",
-            $retry,
-            "\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
-            $body
-        )
+        const _: () = assert!($body.len() == $length, "content-length is the body's");
+        Ready {
+            line: concat!("HTTP/1.1 ", $status, "\r\n"),
+            rest: concat!(
+                "\r\ncontent-type: application/problem+json\r\ncontent-length: ",
+                $length,
+                "\r\nretry-after: ",
+                $retry,
+                "\r\ncache-control: no-store\r\nconnection: close\r\n\r\n",
+                $body
+            ),
+        }
     }};
 }
 
 /// Every slot is taken and none is idle. A slot frees within the deadlines of the slowest client, mostly at once.
-pub(super) const NO_SLOT: &str = refusal!(
+const NO_SLOT: Ready = refusal!(
     "503 Service Unavailable",
     1,
     r#"{"type":"tag:flagstone,2026:slots-full","title":"All connection slots are taken","status":503,"detail":"No slot is idle either.","hint":"Try again in a second."}"#,
     161
 );
 
-const CLIENT_CAP: &str = refusal!(
+const CLIENT_CAP: Ready = refusal!(
     "429 Too Many Requests",
     1,
     r#"{"type":"tag:flagstone,2026:client-cap","title":"Too many connections from one address","status":429,"detail":"This address has as many connections open as one client may.","hint":"Reuse a connection (keep-alive), or close one."}"#,

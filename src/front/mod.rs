@@ -331,6 +331,8 @@ impl<N: Net> Front<N> {
             return;
         }
         log::info!("stopping: {} connections open", self.slots.in_use());
+        // Who has connected already is heard.
+        self.accept_all();
         self.draining_since = Some(self.now);
         self.net.close_listeners();
         self.listeners.clear();

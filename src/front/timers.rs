@@ -22,7 +22,7 @@ impl<N: Net> Front<N> {
             if drained {
                 self.close(index, CloseReason::Drained);
             } else if slot.write_deadline <= now {
-                self.close(index, CloseReason::WriteTimeout);
+                self.expire_output(index);
             } else if slot.due() <= now {
                 self.expire_state(index);
             }
@@ -33,6 +33,15 @@ impl<N: Net> Front<N> {
             NEVER => NEVER,
             due => due.max(now + GRAIN),
         };
+    }
+
+    /// The kernel reports space late, when a third of a send buffer is free: a client that takes its answer slowly but steadily is found out
+    /// by trying once more.
+    fn expire_output(&mut self, index: u16) {
+        self.slots.at(index).writable = true;
+        if self.flush(index) && self.slots.peek(index).write_deadline <= self.now {
+            self.close(index, CloseReason::WriteTimeout);
+        }
     }
 
     fn expire_state(&mut self, index: u16) {

@@ -14,6 +14,7 @@ pub mod serve;
 pub mod sheet;
 pub mod state;
 pub mod suggest;
+mod watched;
 
 use std::fmt;
 use std::path::Path;

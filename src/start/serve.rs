@@ -1,7 +1,6 @@
 //! The order of start-up: options, demo, database, listeners, memory, seal, block, loop; and the way back when the file is replaced.
 
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use super::block::{self, Block};
 use super::inspect::{self, Facts, JournalMode};
 use super::listen::{self, Bound};
 use super::state::{self, State};
+use super::watched::Watched;
 use super::{Exit, StartError, shell_word};
 use crate::back::heap::{Arenas, HeapError};
 use crate::back::open::{How, open};
@@ -149,6 +149,7 @@ fn serve_open(
     let conn = open_patiently(&database.path, how, patience).map_err(|error| cannot_open(&database.facts, &error))?;
     let mut back =
         Back::new(&conn, workspace, state::random(), around.started).map_err(|error| cannot_read(&database.facts, &error))?;
+    around.watched.note_shm();
     front.readings.database.pages_total = page_slots as u64;
     front.readings.database.ready = true;
     if around.sealed.is_none() {
@@ -364,39 +365,6 @@ impl Surroundings for Around {
     fn flush_log(&mut self) {
         log_ring::flush(std::io::stderr());
     }
-}
-
-/// The file under the database's name: stat alone, because opening and closing it would drop SQLite's locks.
-struct Watched {
-    path: PathBuf,
-    wal: PathBuf,
-    inode: Option<(u64, u64)>,
-}
-
-impl Watched {
-    const fn none() -> Watched {
-        Watched { path: PathBuf::new(), wal: PathBuf::new(), inode: None }
-    }
-
-    fn of(path: &Path) -> Watched {
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
-        Watched { path: path.to_owned(), wal: wal.into(), inode: inode(path) }
-    }
-
-    /// A missing file is a rename in progress: the old database is served until there is a new one.
-    fn replaced(&self) -> bool {
-        inode(&self.path).is_some_and(|now| Some(now) != self.inode)
-    }
-
-    fn sizes(&self) -> (u64, u64) {
-        let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        (size(&self.path), size(&self.wal))
-    }
-}
-
-fn inode(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[inline(never)]
