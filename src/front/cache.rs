@@ -110,6 +110,7 @@ pub struct Cache {
     eviction: Box<Eviction<CACHE_ENTRIES, CACHE_GHOSTS>>,
     ttl: Micros,
     resting_until: Micros,
+    paused: bool,
     swept: usize,
     entries_high: usize,
     /// What it has counted.
@@ -133,6 +134,7 @@ impl Cache {
             eviction: Box::new(Eviction::new(CACHE_BLOCKS)),
             ttl,
             resting_until: 0,
+            paused: false,
             swept: 0,
             entries_high: 0,
             counts: Counts::default(),
@@ -141,7 +143,7 @@ impl Cache {
 
     /// Looks for an answer that is true of the present state `current`.
     pub fn find(&mut self, key: Key, current: Stamp, now: Micros) -> Found {
-        if now < self.resting_until {
+        if self.resting(now) {
             return Found::Resting;
         }
         let Some(at) = self.index.get(key) else {
@@ -174,7 +176,7 @@ impl Cache {
     pub fn insert(
         &mut self, key: Key, stamp: Stamp, head: &[u8], body: &[u8], tag: EntityTag, cost: Micros, now: Micros,
     ) -> Result<(), Refused> {
-        let refused = if now < self.resting_until {
+        let refused = if self.resting(now) {
             Some(Refused::Resting)
         } else if body.len() > CACHE_BODY_BYTES {
             Some(Refused::TooLarge)
@@ -238,10 +240,21 @@ impl Cache {
         }
     }
 
-    /// Drops everything and gives the arena's pages back to the kernel; the next use takes them again.
-    pub fn give_back(&mut self) {
+    /// Drops everything, gives the arena's pages back to the kernel, and keeps nothing until [`Cache::resume`].
+    pub fn pause(&mut self) {
         self.clear();
         self.blocks.give_pages_back();
+        self.paused = true;
+    }
+
+    /// Takes answers again; the pages come back with their use.
+    pub fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// Whether it keeps nothing because the machine is short of memory.
+    pub fn paused(&self) -> bool {
+        self.paused
     }
 
     /// Gives the regions back.
@@ -265,9 +278,9 @@ impl Cache {
         (self.blocks.total() - self.blocks.free(), self.blocks.high_water())
     }
 
-    /// Whether it rests after mismatches.
+    /// Whether it keeps and gives nothing: after mismatches, or while the machine is short of memory.
     pub fn resting(&self, now: Micros) -> bool {
-        now < self.resting_until
+        self.paused || now < self.resting_until
     }
 
     fn make_room(&mut self, key: Key, bytes: usize) -> Option<Refused> {
@@ -449,10 +462,13 @@ mod tests {
     }
 
     #[test]
-    fn giving_back_empties_and_the_next_use_works() {
+    fn a_pause_empties_and_the_next_use_works() {
         let mut cache = cache();
         insert(&mut cache, 5, state(1), 50_000, 0).unwrap();
-        cache.give_back();
+        cache.pause();
+        assert_eq!(cache.find(5, state(1), 0), Found::Resting);
+        assert_eq!(insert(&mut cache, 6, state(1), 50_000, 0), Err(Refused::Resting));
+        cache.resume();
         assert_eq!(cache.find(5, state(1), 0), Found::Miss);
         insert(&mut cache, 6, state(1), 50_000, 0).unwrap();
         let Found::Hit(at) = cache.find(6, state(1), 0) else { panic!("it is there") };

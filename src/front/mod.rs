@@ -35,6 +35,7 @@ use crate::ops::readings::Readings;
 use crate::policy::clients::ClientCounts;
 use crate::policy::fair_queue::FairQueue;
 use crate::policy::hosts::Hosts;
+use crate::policy::memory_level::{Level, MemoryLevel};
 use cache::Cache;
 use net::{EVENTS, Net, Ready, Token};
 pub use regions::Regions;
@@ -109,6 +110,7 @@ pub struct Front<N: Net> {
     freshness: Option<Rc<dyn Current>>,
     /// Connections that wait for another's job.
     joined: usize,
+    memory_level: MemoryLevel,
     clients: ClientCounts<CLIENT_TABLE>,
     queue: FairQueue<QUEUE>,
     events: heapless::Vec<Ready, EVENTS>,
@@ -156,6 +158,7 @@ impl<N: Net> Front<N> {
             shortcuts: vec![(0, 0); crate::budget::CACHE_TABLE].into_boxed_slice(),
             freshness: None,
             joined: 0,
+            memory_level: MemoryLevel::new(),
             page: Page { bytes: regions.page, len: 0 },
             clients: ClientCounts::new(),
             queue: FairQueue::new(),
@@ -245,6 +248,19 @@ impl<N: Net> Front<N> {
     /// What is done once a second, beside the timers.
     pub fn tick(&mut self) {
         self.cache.sweep(self.now);
+        let process = &self.readings.process;
+        let level = self.memory_level.look(process.system_total_bytes, process.system_available_bytes, self.now);
+        match (level, self.cache.paused()) {
+            (Level::Emergency, false) => {
+                log::warn!("the machine is short of memory: the cache is cleared and its pages are given back");
+                self.cache.pause();
+            }
+            (Level::Normal, true) => {
+                log::info!("the machine has memory again: the cache is in use");
+                self.cache.resume();
+            }
+            _ => {}
+        }
     }
 
     /// What tells the present state of the database, for the time of one connection to it; without it nothing is cached.

@@ -258,6 +258,9 @@ fn back_metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     let database = &all.readings.database;
     single(out, "flagstone_database_ready", "gauge", "Whether the database is open.", u64::from(database.ready))?;
     single(out, "flagstone_database_bytes", "gauge", "Size of the database file.", database.file_bytes)?;
+    let shared = "Size of its wal-index, which this process maps.";
+    single(out, "flagstone_wal_index_bytes", "gauge", shared, database.wal_index_bytes)?;
+    single(out, "flagstone_wal_index_limit_bytes", "gauge", "What the sheet allows it.", budget::WAL_INDEX_KIB as u64 * 1024)?;
     single(out, "flagstone_wal_bytes", "gauge", "Size of its write-ahead log.", database.wal_bytes)?;
     let temporary = "flagstone_temporary_written_bytes_total";
     single(out, temporary, "counter", "Bytes written to temporary files of large sorts.", database.temporary_bytes)?;
@@ -347,6 +350,7 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
             ("ready", u64::from(database.ready)),
             ("bytes", database.file_bytes),
             ("wal_bytes", database.wal_bytes),
+            ("wal_index_bytes", database.wal_index_bytes),
             ("tables", database.tables),
             ("statements", database.statements),
             ("reopens", metrics.reopens),
@@ -361,6 +365,8 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
             ("rss_bytes", process.rss_bytes),
             ("rss_anon_bytes", process.rss_anon_bytes),
             ("ready_rss_anon_bytes", process.ready_rss_anon_bytes),
+            ("system_total_bytes", process.system_total_bytes),
+            ("system_available_bytes", process.system_available_bytes),
             ("sheet_process_bytes", budget::PROCESS_BYTES as u64),
             ("sheet_kernel_bytes", budget::KERNEL_BYTES as u64),
             ("heap_bytes", heap.live as u64),

@@ -21,6 +21,10 @@ pub fn read(readings: &mut Process) -> io::Result<()> {
     if let Some(ticks) = cpu_ticks(stat) {
         readings.cpu_micros = ticks * 1_000_000 / rustix::param::clock_ticks_per_second();
     }
+    let mut text = [0; 4096];
+    let meminfo = slurp("/proc/meminfo", &mut text)?;
+    readings.system_total_bytes = kilobytes(meminfo, b"MemTotal:").unwrap_or(0);
+    readings.system_available_bytes = kilobytes(meminfo, b"MemAvailable:").unwrap_or(0);
     readings.descriptors = open_descriptors().unwrap_or(readings.descriptors);
     Ok(())
 }
@@ -83,6 +87,7 @@ mod tests {
         let mut readings = Process::default();
         read(&mut readings).unwrap();
         assert!(readings.rss_bytes >= readings.rss_anon_bytes && readings.rss_anon_bytes > 100_000);
+        assert!(readings.system_total_bytes > readings.system_available_bytes && readings.system_available_bytes > 0);
         assert!(readings.virtual_bytes > readings.rss_bytes);
         let listed = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
         assert!(readings.descriptors.abs_diff(listed) <= 16, "{} and {listed}", readings.descriptors);

@@ -35,6 +35,8 @@ pub struct Database {
     pub file_bytes: u64,
     /// Size of its WAL, in bytes.
     pub wal_bytes: u64,
+    /// Size of its wal-index, in bytes: shared memory that grows with the WAL, whoever writes it.
+    pub wal_index_bytes: u64,
 }
 
 /// The process.
@@ -54,6 +56,10 @@ pub struct Process {
     pub descriptors: u64,
     /// The most that may be open.
     pub descriptor_limit: u64,
+    /// The machine's memory, in bytes; 0 where it could not be read.
+    pub system_total_bytes: u64,
+    /// How much of it could be had without swapping, in bytes.
+    pub system_available_bytes: u64,
     /// Unix time of the start, in seconds.
     pub started_at: u64,
 }

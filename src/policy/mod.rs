@@ -8,3 +8,4 @@ pub mod eviction;
 pub mod fair_queue;
 pub mod ghosts;
 pub mod hosts;
+pub mod memory_level;

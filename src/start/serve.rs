@@ -38,6 +38,8 @@ pub type ProcessHeap = Heap<HEAP_BYTES>;
 
 static REPLY: StaticCell<[u8; ANSWER_BYTES]> = StaticCell::new([0; ANSWER_BYTES]);
 
+/// What the sheet allows the wal-index.
+const WAL_INDEX_BYTES: u64 = crate::budget::WAL_INDEX_KIB as u64 * 1024;
 /// Pages of a database that is not there yet (the demo's).
 const USUAL_PAGE: usize = 4096;
 /// The longest log line in bytes: SQLite's messages name what they are about, and a statement may stand in them.
@@ -355,7 +357,17 @@ impl Surroundings for Around {
         }
         front.readings.heap = self.heap.readings();
         front.heap_in_reserve = self.heap.in_reserve();
-        (front.readings.database.file_bytes, front.readings.database.wal_bytes) = self.watched.sizes();
+        let database = &mut front.readings.database;
+        let within = database.wal_index_bytes <= WAL_INDEX_BYTES;
+        (database.file_bytes, database.wal_bytes, database.wal_index_bytes) = self.watched.sizes();
+        if within && database.wal_index_bytes > WAL_INDEX_BYTES {
+            log::warn!(
+                "the wal-index has grown to {} KiB, beyond the sheet's {} KiB: who writes should checkpoint more often, or a reader keeps its \
+                 snapshot open",
+                database.wal_index_bytes / 1024,
+                WAL_INDEX_BYTES / 1024
+            );
+        }
     }
 
     fn database_replaced(&mut self) -> bool {

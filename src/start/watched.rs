@@ -46,10 +46,10 @@ impl Watched {
         other(&self.path, self.opened) || self.opened_shm.is_some() && other(&self.shm, self.opened_shm)
     }
 
-    /// Bytes of the database and of its -wal.
-    pub(super) fn sizes(&self) -> (u64, u64) {
+    /// Bytes of the database, of its -wal and of its -shm.
+    pub(super) fn sizes(&self) -> (u64, u64, u64) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        (size(&self.path), size(&self.wal))
+        (size(&self.path), size(&self.wal), size(&self.shm))
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
         assert!(!watched.replaced(), "perhaps a rename in progress");
         write("data.db");
         write("data.db-wal");
-        assert_eq!(watched.sizes(), (7, 11));
+        assert_eq!(watched.sizes(), (7, 11, 5));
         write("new");
         rename("new", "data.db");
         assert!(watched.replaced());
