@@ -5,7 +5,7 @@
 //! ```text
 //! start        options, database, listeners, memory, seal           once
 //!   event_loop      the loop: where front and back meet
-//!     front           sockets, slots, reading, answering, writing, deadlines, operators' pages
+//!     front           sockets, slots, reading, answering, the cache, writing, deadlines, operators' pages
 //!       http            bytes <-> requests and responses            pure
 //!       api             a request's meaning: routes, filters -> SQL, problems
 //!       policy          who waits, who is let in                    pure

@@ -17,7 +17,6 @@
 pub mod accept;
 pub mod date;
 pub mod etag;
-pub mod percent;
 pub mod prefer;
 pub mod request;
 pub mod response;
