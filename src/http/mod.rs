@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The rest stands alone: [`response`] writes a head, [`date`] its `Date`, [`etag`] its `ETag`; [`accept`] and [`prefer`]
-//! read what the client would like; [`percent`] decodes paths, queries and forms.
+//! read what the client would like.
 
 pub mod accept;
 pub mod date;
