@@ -23,6 +23,9 @@ use crate::ops::metrics::GapCause;
 /// How often readings are taken and the database's file is looked at.
 const LOOK: Micros = 1_000_000;
 
+/// How long to wait between two attempts to open a database.
+const REOPEN: Micros = 100_000;
+
 /// What the loop asks of its surroundings.
 pub trait Surroundings {
     /// Called about once a second, also while a query runs: fills in the readings of process and heap.
@@ -79,13 +82,13 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
 /// Serves what needs no database, and answers the rest with 503, until it is time to try opening it again.
 pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Reply, around: &mut S) -> Option<End> {
     front.readings.database.ready = false;
-    let until = front.now() + LOOK;
+    let until = front.now() + REOPEN;
     while front.now() < until {
-        turn(front, Wait::UntilEvent);
+        turn(front, Wait::AtMost(until - front.now()));
         while let Some(job) = front.next_job() {
             let mut problem = Problem::new(503, "no-database", "The database cannot be opened")
                 .detail(format_args!("Its file is missing or was replaced by one that cannot be served."))
-                .hint(format_args!("the server's log says why; it tries again every second"));
+                .hint(format_args!("the server's log says why; it tries again ten times a second"));
             problem.retry_after = Some(1);
             front.finish(job, Outcome::Problem(problem), reply);
         }
