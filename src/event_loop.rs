@@ -28,7 +28,7 @@ const REOPEN: Micros = 100_000;
 
 /// What the loop asks of its surroundings.
 pub trait Surroundings {
-    /// Called about once a second, also while a query runs: fills in the readings of process and heap.
+    /// Called about once a second between jobs: fills in the readings of process and heap.
     fn read<N: Net>(&mut self, front: &mut Front<N>);
 
     /// Called about once a second between jobs: whether the database's file has been replaced.

@@ -8,15 +8,15 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::budget::SQLITE_LENGTH_BYTES;
 
-/// SQLite's own bounds: each answered by a problem that names it.
+/// SQLite's own bounds: each answered by a problem that names it. Those that the parser keeps are SQLite's defaults: with less, a view that
+/// others could create would make the whole schema unreadable.
 const LIMITS: &[(Limit, i32)] = &[
     (Limit::SQLITE_LIMIT_LENGTH, SQLITE_LENGTH_BYTES as i32),
-    (Limit::SQLITE_LIMIT_SQL_LENGTH, 64 * 1024),
-    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 200),
-    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 50),
+    (Limit::SQLITE_LIMIT_SQL_LENGTH, SQLITE_LENGTH_BYTES as i32),
+    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 1000),
+    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 500),
     (Limit::SQLITE_LIMIT_VDBE_OP, 100_000),
     (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1024),
-    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 100),
     (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 32),
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
     (Limit::SQLITE_LIMIT_ATTACHED, 0),
