@@ -34,6 +34,12 @@ impl From<Full> for Unspeakable {
     }
 }
 
+impl Default for Canonical {
+    fn default() -> Canonical {
+        Canonical::new()
+    }
+}
+
 impl Canonical {
     /// Nothing yet.
     pub const fn new() -> Canonical {

@@ -44,6 +44,19 @@ impl Entry {
     const EMPTY: Entry = Entry { key: 0, stamp: None, bytes: Chain::EMPTY, head: 0, tag: None, checksum: 0, made: 0 };
 }
 
+/// An answer on its way into the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Its ready-made head.
+    pub head: &'a [u8],
+    /// Its body.
+    pub body: &'a [u8],
+    /// Its entity tag.
+    pub tag: EntityTag,
+    /// How long it took to make, in microseconds.
+    pub cost: Micros,
+}
+
 /// Why an answer did not enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -169,13 +182,12 @@ impl Cache {
         Found::Miss
     }
 
-    /// Keeps an answer: `head` is its ready-made part.
+    /// Keeps an answer that is true of the state `stamp`.
     ///
     /// # Errors
     /// [`Refused`]; nothing is kept then.
-    pub fn insert(
-        &mut self, key: Key, stamp: Stamp, head: &[u8], body: &[u8], tag: EntityTag, cost: Micros, now: Micros,
-    ) -> Result<(), Refused> {
+    pub fn insert(&mut self, key: Key, stamp: Stamp, answer: &Answer, now: Micros) -> Result<(), Refused> {
+        let Answer { head, body, tag, cost } = *answer;
         let refused = if self.resting(now) {
             Some(Refused::Resting)
         } else if body.len() > CACHE_BODY_BYTES {
@@ -367,7 +379,8 @@ mod tests {
 
     fn insert(cache: &mut Cache, key: Key, stamp: Stamp, size: usize, now: Micros) -> Result<(), Refused> {
         let body: Vec<u8> = (0..size).map(|at| (at as u8).wrapping_mul(key as u8)).collect();
-        cache.insert(key, stamp, b"head\r\n\r\n", &body, tag(), 1, now)
+        let answer = Answer { head: b"head\r\n\r\n", body: &body, tag: tag(), cost: 1 };
+        cache.insert(key, stamp, &answer, now)
     }
 
     fn body(cache: &Cache, at: u16) -> Vec<u8> {

@@ -6,7 +6,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
 use super::answer::{Fields, Sending, content_type, kind, unavailable};
-use super::cache::{CACHE_SLICES, Found, Key};
+use super::cache::{Answer, CACHE_SLICES, Found, Key};
 use super::net::Net;
 use super::slots::{NEVER, State};
 use super::{Front, MS, QUEUE};
@@ -200,7 +200,8 @@ impl<N: Net> Front<N> {
         let head = fields.put(HeadWriter::fields_only(self.entity_head), 200, reply.body().len()).finish().ok()?;
         let kept = match made.stamp {
             Some(stamp) if key != 0 && !made.volatile => {
-                self.cache.insert(key, stamp, &self.entity_head[..head], reply.body(), tag, made.cost, self.now).is_ok()
+                let answer = Answer { head: &self.entity_head[..head], body: reply.body(), tag, cost: made.cost };
+                self.cache.insert(key, stamp, &answer, self.now).is_ok()
             }
             _ => false,
         };
