@@ -113,7 +113,8 @@ impl<N: Net> Front<N> {
     fn orphans(&self) -> usize {
         let joined = self.slots.places().map(|index| self.slots.peek(index)).filter(|slot| slot.state == State::Joined);
         let runs = |key| self.running.is_some_and(|running| running.key == key);
-        joined.filter(|slot| !runs(slot.key) && !self.queue.slots().any(|other| self.slots.peek(other).key == slot.key)).count()
+        let queued = |key| self.queue.slots().any(|other| self.slots.peek(other).key == key);
+        joined.filter(|slot| if slot.job_began { !runs(slot.key) } else { !queued(slot.key) }).count()
     }
 
     /// What the cache holds now.
