@@ -1,5 +1,6 @@
 //! The front seen from outside: what it holds and what it waits for, read-only, for simulations and tests that add it all up.
 
+use super::cache::Counts;
 use super::net::Net;
 use super::slots::{NEVER, Slots, State};
 use super::{Front, Regions};
@@ -29,12 +30,35 @@ pub struct Audit {
     pub queue_entries: usize,
     /// Slots in the state [`State::Queued`].
     pub slots_queued: usize,
+    /// Connections counted as waiting for another's job.
+    pub joined: usize,
+    /// Slots in the state [`State::Joined`].
+    pub slots_joined: usize,
+    /// Those of them whose job neither waits nor runs.
+    pub slots_orphaned: usize,
     /// The most connections that one counted client has.
     pub largest_client: usize,
     /// Whether the next turn will not sleep because work is known to be left.
     pub work_left: bool,
     /// When the timers are looked at next.
     pub next_timer: Micros,
+}
+
+/// What the cache has handed out to its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheAudit {
+    /// Entries that are not in the free list.
+    pub entries: usize,
+    /// Places that hold an answer.
+    pub entries_held: usize,
+    /// Those of them that the index leads to.
+    pub entries_indexed: usize,
+    /// Blocks that are not in the free list.
+    pub blocks_used: usize,
+    /// Blocks in the chains of all entries.
+    pub blocks_held: usize,
+    /// What it has counted.
+    pub counts: Counts,
 }
 
 /// One connection as the front sees it.
@@ -76,9 +100,33 @@ impl<N: Net> Front<N> {
             exchanges: slots().filter(|slot| slot.exchange.is_some()).count() + usize::from(self.spare_exchange.is_some()),
             queue_entries: self.queue.len(),
             slots_queued: slots().filter(|slot| slot.state == State::Queued).count(),
+            joined: self.joined,
+            slots_joined: slots().filter(|slot| slot.state == State::Joined).count(),
+            slots_orphaned: if self.joined == 0 { 0 } else { self.orphans() },
             largest_client: usize::from(self.clients.largest()),
             work_left: !self.ready.is_empty() || !self.dirty.is_empty(),
             next_timer: self.next_timer,
+        }
+    }
+
+    /// Connections that wait for a job of another which nobody will start or has started.
+    fn orphans(&self) -> usize {
+        let joined = self.slots.places().map(|index| self.slots.peek(index)).filter(|slot| slot.state == State::Joined);
+        let runs = |key| self.running.is_some_and(|running| running.key == key);
+        let queued = |key| self.queue.slots().any(|other| self.slots.peek(other).key == key);
+        joined.filter(|slot| if slot.job_began { !runs(slot.key) } else { !queued(slot.key) }).count()
+    }
+
+    /// What the cache holds now.
+    pub fn audit_cache(&self) -> CacheAudit {
+        let (entries_held, entries_indexed, blocks_held) = self.cache.held();
+        CacheAudit {
+            entries: self.cache.entries(),
+            entries_held,
+            entries_indexed,
+            blocks_used: self.cache.blocks().0,
+            blocks_held,
+            counts: self.cache.counts,
         }
     }
 

@@ -290,6 +290,13 @@ impl Cache {
         (self.blocks.total() - self.blocks.free(), self.blocks.high_water())
     }
 
+    /// What its places hold, counted one by one: entries, those that the index leads to, blocks.
+    pub(super) fn held(&self) -> (usize, usize, usize) {
+        let held = || self.entries.iter().enumerate().filter(|(_, entry)| entry.key != 0);
+        let indexed = held().filter(|&(at, entry)| self.index.get(entry.key) == Some(at as u16)).count();
+        (held().count(), indexed, held().map(|(_, entry)| Blocks::<CACHE_BLOCK_BYTES>::held(&entry.bytes)).sum())
+    }
+
     /// Whether it keeps and gives nothing: after mismatches, or while the machine is short of memory.
     pub fn resting(&self, now: Micros) -> bool {
         self.paused || now < self.resting_until

@@ -8,7 +8,7 @@ use std::hash::Hasher;
 use super::answer::{Fields, Sending, content_type, kind, unavailable};
 use super::cache::{Answer, CACHE_SLICES, Found, Key};
 use super::net::Net;
-use super::slots::{NEVER, State};
+use super::slots::{NEVER, Slot, State};
 use super::{Front, MS, QUEUE};
 use crate::api::route::Route;
 use crate::http::accept::{self, Media};
@@ -125,22 +125,37 @@ impl<N: Net> Front<N> {
         }
         let (now, queue) = (self.now, self.setup.config.queue_ms * MS);
         self.slots.at(index).enter(State::Joined, now, queue);
+        self.slots.at(index).job_began = running;
         self.next_timer = self.next_timer.min(now + queue);
         self.joined += 1;
         self.cache.counts.joined += 1;
         true
     }
 
-    /// A connection that waits for the answer of `key` in another's job.
-    pub(super) fn joiner(&self, key: Key) -> Option<u16> {
+    /// A connection that waits for the answer of `key` in another's job, which has begun or not.
+    pub(super) fn joiner(&self, key: Key, job_began: bool) -> Option<u16> {
         if self.joined == 0 || key == 0 {
             return None;
         }
-        self.slots.places().find(|&index| self.slots.peek(index).state == State::Joined && self.slots.peek(index).key == key)
+        let waits = |slot: &Slot<N::Socket>| slot.state == State::Joined && slot.key == key && slot.job_began == job_began;
+        self.slots.places().find(|&index| waits(self.slots.peek(index)))
     }
 
-    /// All that wait for the answer of `key` now, no longer counted as waiting. Whoever joins another job while they are answered is not among
-    /// them: that job's answer may be newer.
+    /// The job of `key` begins, or is to begin anew: so it does for all who joined it.
+    pub(super) fn tell_joiners(&mut self, key: Key, job_began: bool) {
+        if self.joined == 0 || key == 0 {
+            return;
+        }
+        for index in self.slots.places() {
+            let slot = self.slots.at(index);
+            if slot.state == State::Joined && slot.key == key {
+                slot.job_began = job_began;
+            }
+        }
+    }
+
+    /// All that wait for the answer of the job of `key` that has ended, no longer counted as waiting. Whoever joined one that has not begun is
+    /// not among them: what they asked for may be newer.
     pub(super) fn take_joiners(&mut self, key: Key) -> heapless::Vec<SlotId, QUEUE> {
         let mut joiners = heapless::Vec::new();
         if self.joined == 0 || key == 0 {
@@ -148,7 +163,7 @@ impl<N: Net> Front<N> {
         }
         for index in self.slots.places() {
             let slot = self.slots.peek(index);
-            if slot.state == State::Joined && slot.key == key {
+            if slot.state == State::Joined && slot.key == key && slot.job_began {
                 let pushed = joiners.push(self.slots.id(index));
                 assert!(pushed.is_ok(), "no more wait than there are slots that can ask");
                 // From here on it is as if the job had been its own, also for how it may end.
@@ -161,7 +176,7 @@ impl<N: Net> Front<N> {
 
     /// The one whose job others had joined is gone: the next of them asks in its place.
     pub(super) fn promote_joiner(&mut self, key: Key) {
-        if let Some(index) = self.joiner(key) {
+        if let Some(index) = self.joiner(key, false) {
             self.joined -= 1;
             let since = self.slots.peek(index).since;
             self.enqueue(index, since, self.now);

@@ -34,7 +34,7 @@ impl<N: Net> Front<N> {
             running.turned += turned;
         }
         match self.running {
-            Some(running) if self.slots.get(running.id).is_none() && self.joiner(running.key).is_none() => Go::Stop,
+            Some(running) if self.slots.get(running.id).is_none() && self.joiner(running.key, true).is_none() => Go::Stop,
             _ => Go::On,
         }
     }
@@ -53,6 +53,7 @@ impl<N: Net> Front<N> {
         let key = self.slots.peek(entry.slot).key;
         // Before the back begins its read transaction: whoever joins while this is still the present state gets an answer of that state.
         let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
+        self.tell_joiners(key, true);
         self.running = Some(Running { id, account: entry.client, started: self.now, turned: 0, key, stamp });
         Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
     }
@@ -68,6 +69,7 @@ impl<N: Net> Front<N> {
         }
         if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.busy_ms * MS {
             self.metrics.busy_retries += 1;
+            self.tell_joiners(key, false);
             match asked {
                 true => self.enqueue(id.index, arrived, self.now + BUSY_RETRY),
                 false => self.promote_joiner(key),

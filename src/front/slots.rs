@@ -143,6 +143,8 @@ pub struct Slot<S> {
     pub write_deadline: Micros,
     /// What its request's answer is known by; 0 when it is nobody else's.
     pub key: super::cache::Key,
+    /// While joined: the job has begun. Else it is one that has not, also while an older one for the same key runs.
+    pub job_began: bool,
     /// When the current request was complete.
     pub request_at: Micros,
 }
@@ -169,6 +171,7 @@ impl<S> Slot<S> {
             deadline: NEVER,
             write_deadline: NEVER,
             key: 0,
+            job_began: false,
             request_at: 0,
         }
     }

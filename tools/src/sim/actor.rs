@@ -119,7 +119,14 @@ pub fn any(random: &mut Random, world: &World, crowd: u64, size: u64) -> Manner 
     Manner {
         address: address(random, crowd),
         listener: usize::from(ops),
-        taste: Taste { cost, size: if random.one_in(4) { size } else { 2000 }, plain: random.range(50, 100), greedy: burst, ops },
+        taste: Taste {
+            cost,
+            size: if random.one_in(4) { size } else { 2000 },
+            plain: random.range(50, 100),
+            shared: *random.pick(&[0, 30, 90]),
+            greedy: burst,
+            ops,
+        },
         connections: random.range(1, 3),
         requests: if burst { 60 } else { random.spread(1, 40) },
         depth: if burst { random.range(20, 40) } else { random.spread(1, 20) },
@@ -260,7 +267,8 @@ impl World {
         let faults = self.options.faults;
         let actor = &mut self.actors[at];
         let ledger = &mut self.connections[id].ledger;
-        let asked = compose(&mut self.random, actor.manner.taste, faults, number, ledger.composed, &mut actor.outgoing);
+        let asked =
+            compose(&mut self.random, &self.database, actor.manner.taste, faults, number, ledger.composed, &mut actor.outgoing);
         ledger.composed = asked.end;
         ledger.asked.push_back(asked);
         actor.requests_left -= 1;

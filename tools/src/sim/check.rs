@@ -19,6 +19,9 @@ const ACCEPTS_PER_TURN: usize = 32;
 /// What counts as progress of a slow client, as `front/write.rs` has it.
 pub const PROGRESS_BYTES: u64 = 4096;
 
+/// The cache is added up every so many checks: it has many places.
+const CACHE_EVERY: usize = 32;
+
 /// What was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -58,13 +61,14 @@ impl Seen {
 pub struct Checker {
     seen: Vec<Option<(Seen, Micros)>>,
     closed: [u64; CloseReason::ALL.len()],
+    checks: usize,
     /// The slot whose job is out.
     pub running: Option<SlotId>,
 }
 
 impl Checker {
     pub fn new() -> Checker {
-        Checker { seen: vec![None; CONNECTIONS], closed: [0; CloseReason::ALL.len()], running: None }
+        Checker { seen: vec![None; CONNECTIONS], closed: [0; CloseReason::ALL.len()], checks: 0, running: None }
     }
 
     /// All invariants; panics with what is broken.
@@ -94,6 +98,10 @@ impl Checker {
             let kept = self.deadlines(step, front.now(), &view, connection, world);
             kept.map_err(|wrong| format!("connection {connection}: {wrong}: {view:?}"))?;
         }
+        self.checks += 1;
+        if self.checks.is_multiple_of(CACHE_EVERY) {
+            cache_adds_up(front)?;
+        }
         for (at, queue) in world.accept_queues.iter().enumerate() {
             if !queue.is_empty() && world.listening && !world.listener_in_list[at] && !front.listener_is_awake(at) {
                 return Err(format!("{} connections wait at listener {at} and nobody knows", queue.len()));
@@ -115,6 +123,8 @@ impl Checker {
             ("blocks free or held, and all", audit.blocks_free + audit.blocks_held, audit.blocks),
             ("request buffers at home or with the job, and all", exchanges, EXCHANGES),
             ("queue entries and queued slots", audit.queue_entries, audit.slots_queued),
+            ("joined and slots that joined", audit.joined, audit.slots_joined),
+            ("slots that joined a job that is neither queued nor running, and none", audit.slots_orphaned, 0),
             ("connections accepted, and closed or open", front.metrics.accepted as usize, closed as usize + open),
             ("running slots without a job, and none", abroad, 0),
         ] {
@@ -232,6 +242,17 @@ impl Checker {
     }
 }
 
+/// What the cache has handed out to its entries and what is there add up.
+fn cache_adds_up(front: &Front<SimNet>) -> Result<(), String> {
+    let audit = front.audit_cache();
+    let held = (audit.entries_held, audit.entries_indexed, audit.blocks_held);
+    let right = held == (audit.entries, audit.entries, audit.blocks_used);
+    let counts = audit.counts;
+    let left = counts.stale + counts.expired + counts.evicted + counts.mismatches;
+    // An answer may also take the place of an older one for the same.
+    if right && counts.inserted >= left + audit.entries as u64 { Ok(()) } else { Err(format!("the cache: {audit:?}")) }
+}
+
 /// The timers will look at this connection in time.
 fn timer_is_set(view: &View, audit: &Audit, now: Micros) -> Result<(), String> {
     let due = view.deadline.min(view.write_deadline);
@@ -275,5 +296,6 @@ pub fn all_is_home(front: &Front<SimNet>) {
     assert_eq!(audit.slots_in_use, 0, "slots are in use when everybody has gone: {audit:?}");
     assert_eq!(audit.blocks_free, audit.blocks, "blocks are held by nobody: {audit:?}");
     assert_eq!(audit.exchanges, EXCHANGES, "a request buffer is lost: {audit:?}");
+    assert_eq!((audit.joined, cache_adds_up(front)), (0, Ok(())));
     assert_eq!(audit.largest_client, 0, "a client is counted that is not there: {audit:?}");
 }

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use flagstone::ops::metrics::{CloseReason, Refusal};
 
 use super::options::{Fault, Faults, Options, Plant};
-use super::{Memory, Report, run};
+use super::{CACHE, Memory, Report, run};
 use crate::Usage;
 
 /// What `tools sim --help` prints.
@@ -26,7 +26,7 @@ Options
                        interrupt pressure descriptors abort vanish malformed slow busy gaps panic drain
       --plant NAME     plant a bug around the front, to see it found:
                        lost-edge deaf-to-reset leaked-socket lost-bytes double-answer oversleep
-                       wrong-reply nested-job forgotten-answer
+                       wrong-reply nested-job forgotten-answer lagging-state late-stamp
       --verbose        print every event
   -h, --help           print this
 
@@ -75,6 +75,8 @@ pub fn command(arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
     let closed = CloseReason::ALL.iter().zip(total.closed).map(|(reason, count)| format!("{} {count}", reason.label()));
     println!("closed: {}", closed.collect::<Vec<_>>().join(", "));
     let refused = Refusal::ALL.iter().zip(total.refused).map(|(reason, count)| format!("{} {count}", reason.label()));
+    let cache = CACHE.iter().zip(total.cache).map(|((name, _), count)| format!("{name} {count}"));
+    println!("cache: {}", cache.collect::<Vec<_>>().join(", "));
     println!("refused: {}; output blocks left at least: {}", refused.collect::<Vec<_>>().join(", "), total.least_free);
     Ok(true)
 }

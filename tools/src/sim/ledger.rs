@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::database::{TARGETS, Told, body_number, number_of};
 use super::request::{Asked, Want};
 
 /// Why no further answer may follow.
@@ -51,6 +52,8 @@ pub struct Ledger {
     pub answers: u64,
     /// Where the last answered request ends in the stream.
     pub answered_to: u64,
+    /// Answers that speak of a state, to be judged by it.
+    pub told: Vec<Told>,
     /// Set with the answer that must be the last.
     pub last: Option<Last>,
     continued: bool,
@@ -82,6 +85,7 @@ impl Ledger {
             ends: VecDeque::new(),
             answers: 0,
             answered_to: 0,
+            told: Vec::new(),
             last: None,
             continued: false,
             reading: Reading::Head(Vec::new()),
@@ -91,6 +95,17 @@ impl Ledger {
     /// The next request when the front has read all of it, so that an answer is owed.
     pub fn owed(&self) -> Option<&Asked> {
         self.asked.front().filter(|asked| asked.end <= self.read && self.last.is_none())
+    }
+
+    /// The front reads `count` bytes while the database is at `version`.
+    pub fn handed_over(&mut self, count: u64, version: u64) {
+        let before = self.read;
+        self.read += count;
+        for asked in &mut self.asked {
+            if asked.end > before && asked.end <= self.read {
+                asked.floor = version;
+            }
+        }
     }
 
     /// Whether the front stands in the middle of an answer.
@@ -220,6 +235,12 @@ impl Ledger {
         if answer.close {
             self.last = Some(if asked.close { Last::Asked } else { Last::Stopping });
         }
+        if let Want::Shared { target, conditional } = asked.want
+            && status != 503
+        {
+            *id = self.judge_shared(asked, target, conditional, answer)?;
+            return Ok(());
+        }
         let rows = matches!(asked.want, Want::Rows(_) | Want::Busy(_) | Want::Long(_));
         let (Want::Rows(size) | Want::Busy(size) | Want::Long(size)) = asked.want else {
             let right = match asked.want {
@@ -246,12 +267,41 @@ impl Ledger {
         self.refusal(status, asked, moment, slugs)
     }
 
+    /// The answer for what is shared: what its body is known by.
+    fn judge_shared(&mut self, asked: &Asked, target: usize, conditional: bool, answer: &Head) -> Result<Option<u64>, String> {
+        let told = |version| answer.tag.clone().map(|tag| Told { target, tag, floor: asked.floor, version }).ok_or("no tag");
+        match answer.status {
+            200 => {
+                let link = answer.link.as_deref().unwrap_or_default();
+                let version = link.strip_prefix(&format!("</tables/s/{}.v", number_of(target)));
+                let version =
+                    version.and_then(|rest| rest.strip_suffix(">; rel=\"next\"")?.parse().ok()).ok_or("another's link")?;
+                if answer.length != Some(TARGETS[target].size) {
+                    return Err(format!("a body of {:?} bytes", answer.length));
+                }
+                if TARGETS[target].volatile && answer.cached {
+                    return Err("kept, though it is volatile".to_owned());
+                }
+                self.told.push(told(Some(version))?);
+                Ok(Some(body_number(target, version)))
+            }
+            304 if conditional => {
+                self.told.push(told(None)?);
+                Ok(None)
+            }
+            // A job that others asked for as well panicked.
+            500 => Ok(None),
+            _ => Err("a wrong status".to_owned()),
+        }
+    }
+
     fn refusal(&mut self, status: u16, asked: &Asked, moment: Moment, slugs: &mut Vec<&'static str>) -> Result<(), String> {
         if status != 503 {
             return Err("a wrong status".to_owned());
         }
         *slugs = vec!["output-full", "queue-timeout"];
         match asked.want {
+            Want::Shared { .. } => slugs.extend(["database-busy", "query-timeout"]),
             Want::Busy(_) => slugs.push("database-busy"),
             Want::Long(_) => slugs.push("query-timeout"),
             _ => {}
@@ -306,6 +356,8 @@ struct Head {
     close: bool,
     keeps: bool,
     link: Option<String>,
+    tag: Option<String>,
+    cached: bool,
 }
 
 impl Head {
@@ -314,12 +366,14 @@ impl Head {
         let start = lines.next().unwrap_or_default();
         let status = start.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..4)?.strip_suffix(' ')?.parse().ok());
         let status = status.ok_or_else(|| format!("no status line: {start:?}"))?;
-        let mut head = Head { status, length: None, close: false, keeps: false, link: None };
+        let mut head = Head { status, length: None, close: false, keeps: false, link: None, tag: None, cached: false };
         for line in lines {
             let (name, value) = line.split_once(": ").ok_or_else(|| format!("no field: {line:?}"))?;
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => head.length = Some(value.parse().map_err(|_| format!("no length: {value}"))?),
                 "connection" => (head.close, head.keeps) = (value == "close", value == "keep-alive"),
+                "etag" => head.tag = Some(value.to_owned()),
+                "x-cache" => head.cached = value == "hit",
                 "link" => head.link = Some(value.to_owned()),
                 _ => {}
             }

@@ -7,6 +7,7 @@ mod actor;
 mod back;
 mod check;
 pub mod command;
+mod database;
 mod ledger;
 mod network;
 pub mod options;
@@ -26,6 +27,7 @@ use std::rc::Rc;
 use flagstone::back::turns::GAP;
 use flagstone::budget::ANSWER_BYTES;
 use flagstone::config::Config;
+use flagstone::front::cache::Counts;
 use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup, Wait};
 use flagstone::http::etag::TagKey;
@@ -34,6 +36,7 @@ use flagstone::ops::metrics::{CloseReason, Refusal};
 use flagstone::policy::hosts::Hosts;
 
 use check::{Checker, Step};
+use database::SimCurrent;
 use network::SimNet;
 use options::{Options, Plant};
 use scenario::Fairness;
@@ -51,6 +54,20 @@ impl Memory {
     }
 }
 
+/// A count of the cache.
+type Count = fn(&Counts) -> u64;
+/// What is told of the cache, by name.
+pub const CACHE: [(&str, Count); 8] = [
+    ("hits", |counts| counts.hits),
+    ("misses", |counts| counts.misses),
+    ("bypasses", |counts| counts.bypasses),
+    ("joined", |counts| counts.joined),
+    ("inserted", |counts| counts.inserted),
+    ("stale", |counts| counts.stale),
+    ("refused", |counts| counts.refused),
+    ("verified", |counts| counts.verified),
+];
+
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -65,6 +82,8 @@ pub struct Report {
     pub refused: [u64; Refusal::ALL.len()],
     /// The fewest output blocks that were ever free in one of the runs.
     pub least_free: usize,
+    /// What the cache counted.
+    pub cache: [u64; CACHE.len()],
 }
 
 impl Report {
@@ -77,6 +96,7 @@ impl Report {
         closed: [0; CloseReason::ALL.len()],
         refused: [0; Refusal::ALL.len()],
         least_free: usize::MAX,
+        cache: [0; CACHE.len()],
     };
 
     pub fn add(&mut self, other: Report) {
@@ -88,6 +108,7 @@ impl Report {
         self.closed.iter_mut().zip(other.closed).for_each(|(sum, more)| *sum += more);
         self.refused.iter_mut().zip(other.refused).for_each(|(sum, more)| *sum += more);
         self.least_free = self.least_free.min(other.least_free);
+        self.cache.iter_mut().zip(other.cache).for_each(|(sum, more)| *sum += more);
     }
 }
 
@@ -124,6 +145,7 @@ struct Simulation<'r> {
     reply: &'r mut Reply,
     fairness: Option<Fairness>,
     steps: usize,
+    next_tick: Micros,
 }
 
 impl<'r> Simulation<'r> {
@@ -139,13 +161,18 @@ impl<'r> Simulation<'r> {
         };
         let mut front = Front::new(SimNet { world: Rc::clone(&world) }, setup, regions);
         front.readings.database.ready = true;
-        Simulation { front, world, checker: Checker::new(), reply, fairness, steps: 0 }
+        front.set_freshness(Some(Rc::new(SimCurrent { world: Rc::clone(&world) })));
+        Simulation { front, world, checker: Checker::new(), reply, fairness, steps: 0, next_tick: 0 }
     }
 
     /// The loop of `event_loop::serve`, with a check after every call.
     fn serve(&mut self) {
         while !self.front.drained() && self.steps < self.world.borrow().options.steps && !self.is_over() {
             self.turn(Wait::UntilEvent);
+            if self.front.now() >= self.next_tick {
+                self.front.tick();
+                self.next_tick = self.front.now() + 1_000_000;
+            }
             while let Some(job) = self.front.next_job() {
                 self.checker.running = Some(job.slot);
                 self.check(Step::NextJob);
@@ -173,7 +200,7 @@ impl<'r> Simulation<'r> {
     }
 
     fn run_job(&mut self, mut job: Job) {
-        let Simulation { front, world, checker, reply, fairness, steps } = self;
+        let Simulation { front, world, checker, reply, fairness, steps, .. } = self;
         if let Some(fairness) = fairness {
             fairness.judge(&job, &world.borrow());
         }
@@ -201,6 +228,7 @@ impl<'r> Simulation<'r> {
     /// Checks what must be true when everybody has gone, and gives the memory back.
     fn end(self) -> (Report, Regions) {
         let Simulation { front, world, steps, .. } = self;
+        let counts = front.audit_cache().counts;
         let report = Report {
             steps,
             connections: front.metrics.accepted,
@@ -210,6 +238,7 @@ impl<'r> Simulation<'r> {
             closed: front.metrics.closed,
             refused: front.metrics.refused,
             least_free: front.audit().blocks_least_free,
+            cache: CACHE.map(|(_, count)| count(&counts)),
         };
         if front.audit().slots_in_use == 0 {
             check::all_is_home(&front);

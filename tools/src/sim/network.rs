@@ -101,7 +101,7 @@ impl World {
         let count = into.len().min(connection.inbound.len());
         into[..count].copy_from_slice(&connection.inbound.make_contiguous()[..count]);
         connection.inbound.drain(..count);
-        connection.ledger.read += count as u64;
+        connection.ledger.handed_over(count as u64, self.database.version);
         connection.last_activity = now;
         let (actor, waits) = (connection.actor, count > 0);
         if waits {
@@ -162,6 +162,11 @@ impl World {
                     panic!("at {now}: connection {id}: {wrong}");
                 }
                 left -= take;
+            }
+        }
+        for told in std::mem::take(&mut connection.ledger.told) {
+            if let Err(wrong) = self.database.heard(told) {
+                panic!("at {now}: connection {id}: {wrong}");
             }
         }
         connection.last_activity = now;

@@ -97,11 +97,15 @@ pub enum Plant {
     NestedJob,
     /// A finished job is handed back as if its client had gone: its request is never answered.
     ForgottenAnswer,
+    /// The front learns of commits late.
+    LaggingState,
+    /// The back names the state of its rows after it has read them.
+    LateStamp,
 }
 
 impl Plant {
     /// Every plant with its name on the command line.
-    pub const ALL: [(Plant, &'static str); 9] = [
+    pub const ALL: [(Plant, &'static str); 11] = [
         (Plant::LostEdge, "lost-edge"),
         (Plant::DeafToReset, "deaf-to-reset"),
         (Plant::LeakedSocket, "leaked-socket"),
@@ -111,6 +115,8 @@ impl Plant {
         (Plant::WrongReply, "wrong-reply"),
         (Plant::NestedJob, "nested-job"),
         (Plant::ForgottenAnswer, "forgotten-answer"),
+        (Plant::LaggingState, "lagging-state"),
+        (Plant::LateStamp, "late-stamp"),
     ];
 
     /// The plant of a name.

@@ -2,6 +2,7 @@
 
 use flagstone::budget::BODY_BYTES;
 
+use super::database::{Database, TARGETS, number_of};
 use super::options::{Fault, Faults};
 use super::random::Random;
 
@@ -10,6 +11,8 @@ use super::random::Random;
 pub enum Want {
     /// 200 with a body of this size that repeats the request's number.
     Rows(u64),
+    /// 200 with a shared target's body, at any version since it was asked, 304 when the client named a tag, or a failure.
+    Shared { target: usize, conditional: bool },
     /// 304.
     NotModified,
     /// This status, from the back or without it.
@@ -43,6 +46,8 @@ pub struct Asked {
     pub start: u64,
     /// Where it ends.
     pub end: u64,
+    /// The database's version when the front had read it to its end.
+    pub floor: u64,
 }
 
 /// How the requests of one client are chosen.
@@ -54,6 +59,8 @@ pub struct Taste {
     pub size: u64,
     /// How many of a hundred requests need the back and nothing special.
     pub plain: u64,
+    /// How many of a hundred of those are for what others ask as well.
+    pub shared: u64,
     /// Asks for much: large bodies, long jobs.
     pub greedy: bool,
     /// Asks the operators' pages only.
@@ -74,9 +81,12 @@ const MALFORMED: [(&str, u16); 9] = [
 ];
 
 /// Appends one request to `stream`, whose first byte stands at `start` of the connection's.
-pub fn compose(random: &mut Random, taste: Taste, faults: Faults, id: u64, start: u64, stream: &mut Vec<u8>) -> Asked {
+pub fn compose(
+    random: &mut Random, database: &Database, taste: Taste, faults: Faults, id: u64, start: u64, stream: &mut Vec<u8>,
+) -> Asked {
     let before = stream.len();
-    let mut asked = Asked { id, head: false, close: false, old: false, expects: false, want: Want::Page, start, end: 0 };
+    let mut asked =
+        Asked { id, head: false, close: false, old: false, expects: false, want: Want::Page, start, end: 0, floor: 0 };
     if taste.ops {
         // A greedy one asks for more than a pipeline holds, and can be answered at once.
         let pages: &[&str] =
@@ -84,7 +94,11 @@ pub fn compose(random: &mut Random, taste: Taste, faults: Faults, id: u64, start
         let page = random.pick(pages);
         put(random, &mut asked, "GET", page, "", stream);
     } else if random.percent(taste.plain) {
-        compose_job(random, taste, faults, &mut asked, stream);
+        if random.percent(taste.shared) {
+            compose_shared(random, database, &mut asked, stream);
+        } else {
+            compose_job(random, taste, faults, &mut asked, stream);
+        }
     } else {
         compose_other(random, faults, &mut asked, stream);
     }
@@ -120,6 +134,16 @@ fn compose_job(random: &mut Random, taste: Taste, faults: Faults, asked: &mut As
     let method = if random.one_in(8) { "HEAD" } else { "GET" };
     let path = format!("/tables/s/{}.{size}.{cost}.{kind}", asked.id);
     put(random, asked, method, &path, extra, stream);
+}
+
+fn compose_shared(random: &mut Random, database: &Database, asked: &mut Asked, stream: &mut Vec<u8>) {
+    let target = random.range(0, TARGETS.len() as u64 - 1) as usize;
+    let tag = database.tag(target).filter(|_| random.one_in(4));
+    asked.want = Want::Shared { target, conditional: tag.is_some() };
+    let extra = tag.map(|tag| format!("If-None-Match: {tag}\r\n")).unwrap_or_default();
+    let method = if random.one_in(6) { "HEAD" } else { "GET" };
+    let path = format!("/tables/s/{}.{}.{}.s", number_of(target), TARGETS[target].size, TARGETS[target].cost);
+    put(random, asked, method, &path, &extra, stream);
 }
 
 fn compose_other(random: &mut Random, faults: Faults, asked: &mut Asked, stream: &mut Vec<u8>) {

@@ -81,7 +81,7 @@ fn come(world: &mut World, manner: Manner, within: Micros) {
 /// Asks much, and takes little or, where `mute` is set, nothing.
 fn hoards(world: &mut World, manner: &mut Manner, size: u64, mute: bool) {
     if manner.listener == 0 && world.has(Fault::Slow) && world.random.percent(if mute { 95 } else { 70 }) {
-        manner.taste = Taste { cost: 300, size, plain: 90, greedy: true, ops: false };
+        manner.taste = Taste { cost: 300, size, plain: 90, shared: 10, greedy: true, ops: false };
         (manner.depth, manner.requests, manner.think) = (16, 8, 10);
         (manner.segment, manner.segment_gap) = (65_536, 10);
         (manner.take, manner.take_gap) = (world.random.spread(1000, 100_000) as usize, world.random.spread(10_000, 2_000_000));
@@ -109,7 +109,7 @@ fn fair_day(world: &mut World) -> Fairness {
         ending: Ending::Close,
         vanish: None,
     };
-    let taste = |cost| Taste { cost, size: 1000, plain: 100, greedy: false, ops: false };
+    let taste = |cost| Taste { cost, size: 1000, plain: 100, shared: 0, greedy: false, ops: false };
     let from = |number, port| SocketAddr::new(Ipv4Addr::new(10, 0, 0, number).into(), port);
     let connections = world.random.range(1, 10);
     for port in 0..connections {

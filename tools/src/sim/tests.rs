@@ -3,7 +3,7 @@
 use flagstone::ops::metrics::{CloseReason, Refusal};
 
 use super::options::{Options, Plant};
-use super::{Memory, Report, run};
+use super::{CACHE, Memory, Report, run};
 
 /// Runs seeds until one finds something.
 fn first_found(seeds: std::ops::Range<u64>, options: Options) -> Option<(u64, String)> {
@@ -30,6 +30,9 @@ fn two_hundred_seeds_find_nothing_and_meet_every_reason() {
         let absent = matches!(refusal, Refusal::SqliteMemory | Refusal::HeapReserve);
         assert_eq!(count > 0, !absent, "{refusal:?}: {count}");
     }
+    for ((name, _), count) in CACHE.iter().zip(total.cache) {
+        assert!(count > 0, "the cache has counted no {name}");
+    }
 }
 
 #[test]
@@ -53,6 +56,8 @@ fn planted_bugs_are_found_for_what_they_are() {
         (Plant::WrongReply, "another"),
         (Plant::NestedJob, "while another runs"),
         (Plant::ForgottenAnswer, "request buffers"),
+        (Plant::LaggingState, "was there when it was asked"),
+        (Plant::LateStamp, "was there when it was asked"),
     ] {
         let found = first_found(0..40, Options { plant: Some(plant), ..Options::DEFAULT });
         let Some((seed, found)) = found else { panic!("{plant:?} was not found") };

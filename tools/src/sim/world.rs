@@ -13,6 +13,7 @@ use flagstone::budget::BACKLOG;
 use flagstone::job::{Micros, SlotId};
 
 use super::actor::Actor;
+use super::database::Database;
 use super::ledger::{Last, Ledger, Moment};
 use super::options::{Fault, Options};
 use super::random::Random;
@@ -151,6 +152,7 @@ pub struct World {
     pub now: Micros,
     pub options: Options,
     pub random: Random,
+    pub database: Database,
     pub connections: Vec<Connection>,
     pub actors: Vec<Actor>,
     pub accept_queues: [VecDeque<usize>; LISTENERS],
@@ -176,10 +178,12 @@ pub type Shared = Rc<RefCell<World>>;
 
 impl World {
     pub fn new(seed: u64, options: Options) -> World {
+        let mut random = Random::new(seed);
         World {
             now: 1000,
             options,
-            random: Random::new(seed),
+            database: Database::new(&mut random),
+            random,
             connections: Vec::new(),
             actors: Vec::new(),
             accept_queues: Default::default(),
@@ -229,6 +233,7 @@ impl World {
             self.happen(due);
         }
         self.now = until;
+        self.commit_due();
     }
 
     fn happen(&mut self, due: Due) {
