@@ -30,14 +30,26 @@ fn presets_compile_and_impossible_sizes_do_not() {
         let (compiles, text) = check(&[("FLAGSTONE_PRESET", preset)]);
         assert!(compiles, "{preset}: {text}");
     }
-    let (compiles, text) = check(&[("FLAGSTONE_SLOTS", "20"), ("FLAGSTONE_OUTPUT_KIB", "2048")]);
-    assert!(compiles, "{text}");
-    let refused: [(&[(&str, &str)], &str); 5] = [
+    let sizes: [&[(&str, &str)]; 5] = [
+        &[("FLAGSTONE_SLOTS", "20"), ("FLAGSTONE_OUTPUT_KIB", "2048")],
+        &[("FLAGSTONE_CACHE_MIB", "0")],
+        &[("FLAGSTONE_CACHE_MIB", "8")],
+        // The index is largest beside the entries just above a power of two; one entry has all that does not grow with them.
+        &[("FLAGSTONE_CACHE_ENTRIES", "257")],
+        &[("FLAGSTONE_CACHE_ENTRIES", "1")],
+    ];
+    for variables in sizes {
+        let (compiles, text) = check(variables);
+        assert!(compiles, "{variables:?}: {text}");
+    }
+    let refused: [(&[(&str, &str)], &str); 7] = [
         (&[("FLAGSTONE_PRESET", "huge")], "FLAGSTONE_PRESET must be one of tiny, pi-zero-2w, pi-4"),
         (&[("FLAGSTONE_SLOTS", "abc")], "a FLAGSTONE_ size must be a whole number, digits only"),
         (&[("FLAGSTONE_SLOTS", "")], "a FLAGSTONE_ size must be a whole number of 1 to 9 digits"),
         (&[("FLAGSTONE_HEAP_KIB", "512")], "FLAGSTONE_HEAP_KIB must hold"),
         (&[("FLAGSTONE_OUTPUT_KIB", "512")], "FLAGSTONE_OUTPUT_KIB must hold one answer"),
+        (&[("FLAGSTONE_CACHE_MIB", "128")], "FLAGSTONE_CACHE_MIB must be below 128"),
+        (&[("FLAGSTONE_CACHE_ENTRIES", "0")], "FLAGSTONE_CACHE_ENTRIES must be 1 to 29999"),
     ];
     for (variables, reason) in refused {
         let (compiles, text) = check(variables);

@@ -8,7 +8,9 @@ use std::io::IoSlice;
 
 use siphasher::sip::SipHasher13;
 
-use crate::budget::{CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES, CACHE_GHOSTS, CACHE_TABLE};
+use crate::budget::{
+    CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES, CACHE_GHOSTS, CACHE_STATE_BYTES, CACHE_TABLE,
+};
 use crate::http::etag::EntityTag;
 use crate::job::{Micros, Stamp};
 use crate::memory::{Blocks, Chain};
@@ -17,6 +19,8 @@ use crate::policy::eviction::Eviction;
 
 /// What an answer is known by: a keyed hash of route, values, format and scope. Zero is nobody's key.
 pub type Key = u128;
+/// From the hash of a target as it was sent to its key; the front keeps [`CACHE_TABLE`] of them.
+pub type Shortcut = (Key, Key);
 
 /// One in so many hits has its checksum verified.
 const VERIFY_EVERY: u64 = 64;
@@ -43,6 +47,13 @@ struct Entry {
 impl Entry {
     const EMPTY: Entry = Entry { key: 0, stamp: None, bytes: Chain::EMPTY, head: 0, tag: None, checksum: 0, made: 0 };
 }
+
+/// Everything that is boxed for the cache at start: entries, index, eviction with its ghosts, and the front's shortcuts from raw targets.
+const STATE_BYTES: usize = CACHE_ENTRIES * size_of::<Entry>()
+    + size_of::<CacheIndex<CACHE_TABLE>>()
+    + size_of::<Eviction<CACHE_ENTRIES, CACHE_GHOSTS>>()
+    + CACHE_TABLE * size_of::<Shortcut>();
+const _: () = assert!(STATE_BYTES <= CACHE_STATE_BYTES, "an entry's state is larger than CACHE_ENTRY_STATE_BYTES");
 
 /// An answer on its way into the cache.
 #[derive(Clone, Copy, Debug)]

@@ -106,7 +106,7 @@ pub struct Front<N: Net> {
     cache: Cache,
     canonical: Box<Canonical>,
     /// Keys of raw targets seen lately: (hash of the target as sent, key).
-    shortcuts: Box<[(cache::Key, cache::Key)]>,
+    shortcuts: Box<[cache::Shortcut]>,
     freshness: Option<Rc<dyn Current>>,
     /// Connections that wait for another's job.
     joined: usize,

@@ -15,7 +15,7 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The binary under test: this build's, or another preset's, which `tools/check-presets.sh` names.
 pub fn binary() -> PathBuf {
-    std::env::var_os("FLAGSTONE_TEST_binary()").map_or_else(|| env!("CARGO_BIN_EXE_flagstone").into(), PathBuf::from)
+    std::env::var_os("FLAGSTONE_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_flagstone").into(), PathBuf::from)
 }
 
 /// A running server.

@@ -23,6 +23,8 @@ pub const SQL: &str = r#"
     CREATE VIEW toobig AS SELECT zeroblob(1900000000) AS bytes;
     CREATE VIEW longrow AS SELECT hex(zeroblob(60000)) AS a, hex(zeroblob(60000)) AS b, hex(zeroblob(30000)) AS c;
     CREATE VIEW slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS n FROM n;
+    CREATE VIEW busy AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT count(*) AS n FROM n;
+    CREATE TABLE bulk(bytes BLOB);
 "#;
 
 /// One request and the status of its answer.
@@ -241,6 +243,62 @@ pub fn expecting(server: &Server) -> usize {
     stream.write_all(b"hello").expect("taken");
     assert_eq!(read_answer(&mut stream, false).expect("an answer").status, 405);
     1
+}
+
+/// What a cache does: a miss, a hit, a 304 from it, an answer that died by another connection's commit, the same answer by another
+/// spelling of its target, and an answer that is too large. Without a cache all of them are made anew.
+pub fn cached(server: &Server, caching: bool, round: usize) -> usize {
+    const ROW: &str = "/tables/readings/5";
+    let mut stream = server.connect();
+    let mut ask = |target: &str, fields: &str, status: u16, cache: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        stream.write_all(request.as_bytes()).expect("taken");
+        let answer = read_answer(&mut stream, false).expect("an answer");
+        let seen = answer.field("x-cache").unwrap_or_default().to_string();
+        assert_eq!(answer.status, status, "{target}: {}", answer.text());
+        assert_eq!(seen, if caching { cache } else { "bypass" }, "{target} in round {round}");
+        answer.field("etag").expect("a tag").to_string()
+    };
+    // Another connection of another process: the state that all entries are of has gone.
+    commit(server, &format!("UPDATE pairs SET c = {round} WHERE a = 'z'"));
+    ask(ROW, "", 200, "miss");
+    let tag = ask(ROW, "", 200, "hit");
+    ask(ROW, &format!("If-None-Match: {tag}\r\n"), 304, "hit");
+    ask("/tables/%72eadings/5", "", 200, "hit");
+    commit(server, &format!("UPDATE pairs SET c = -{round} - 1 WHERE a = 'z'"));
+    ask(ROW, &format!("If-None-Match: {tag}\r\n"), 304, "miss");
+    ask(ROW, "", 200, "hit");
+    ask("/tables/readings?limit=1000", "", 200, "bypass");
+    7
+}
+
+/// Commits from outside, as another process would.
+pub fn commit(server: &Server, sql: &str) {
+    let writer = rusqlite::Connection::open(server.database()).expect("a database");
+    writer.busy_timeout(crate::server::DEADLINE).expect("a number");
+    writer.execute_batch(sql).expect("SQL");
+}
+
+/// A transaction of more frames than one part of the wal-index names, left in the WAL.
+pub fn grow_wal_index(server: &Server) -> usize {
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4500) INSERT INTO bulk SELECT zeroblob(4000) FROM n";
+    commit(server, &format!("PRAGMA wal_autocheckpoint = 0; {rows}"));
+    singly(server, &[get(200, "/tables/readings/1")])
+}
+
+/// Some ask at once what takes a while: the first one's query serves all of them.
+pub fn joining(server: &Server, round: usize) -> usize {
+    let case = get(200, &format!("/tables/busy?n=gt.{round}"));
+    settled(server);
+    // As many as one client may have in the smallest preset, without the one that asks for the status.
+    let mut streams: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
+    for stream in &mut streams {
+        stream.write_all(&case.bytes).expect("the request is taken");
+    }
+    for stream in &mut streams {
+        read(stream, &case);
+    }
+    streams.len()
 }
 
 /// A table page by page through its tokens.
