@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use flagstone::budget::{CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES};
-use flagstone::front::cache::{CACHE_SLICES, Cache, CacheRegions, Found, Key};
+use flagstone::front::cache::{Answer, CACHE_SLICES, Cache, CacheRegions, Found, Key};
 use flagstone::http::etag::{TagKey, Tagger};
 use flagstone::job::{Stamp, StampMode};
 use flagstone::memory::StaticCell;
@@ -25,7 +25,8 @@ fn rss_anon() -> usize {
 
 fn insert(cache: &mut Cache, key: Key, body: &[u8]) {
     let tag = Tagger::new(&TagKey([1; 16])).finish();
-    cache.insert(key, STATE, HEAD, body, tag, 1, 0).expect("there is room, or it is made");
+    let answer = Answer { head: HEAD, body, tag, cost: 1 };
+    cache.insert(key, STATE, &answer, 0).expect("there is room, or it is made");
 }
 
 /// Entries of the largest size until every block has been used.
@@ -61,10 +62,11 @@ fn an_emergency_gives_the_arenas_pages_back_and_the_next_use_takes_them_again() 
     let full = rss_anon();
     assert!(full >= empty + ARENA - NEAR, "{empty} -> {full}");
     for round in 0..3 {
-        cache.give_back();
+        cache.pause();
         let given = rss_anon();
         assert!(full - given >= ARENA - NEAR, "round {round}: {full} -> {given}, and the arena has {ARENA}");
-        assert_eq!((cache.entries(), cache.find(1, STATE, 0)), (0, Found::Miss));
+        assert_eq!((cache.entries(), cache.find(1, STATE, 0)), (0, Found::Resting));
+        cache.resume();
         let small: Vec<u8> = (0..50_000_u32).map(|at| at as u8).collect();
         insert(&mut cache, 1, &small);
         assert_eq!(body(&mut cache, 1), small, "a page that was given back is a page");

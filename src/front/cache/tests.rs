@@ -1,0 +1,122 @@
+//! The rules of what may enter, what is found and what goes.
+
+use super::*;
+use crate::http::etag::{TagKey, Tagger};
+use crate::job::StampMode;
+
+fn cache() -> Cache {
+    let regions = CacheRegions { blocks: vec![[0; CACHE_BLOCK_BYTES]; CACHE_BLOCKS].leak(), next: vec![0; CACHE_BLOCKS].leak() };
+    Cache::new(regions, 1000)
+}
+
+fn tag() -> EntityTag {
+    Tagger::new(&TagKey([1; 16])).finish()
+}
+
+fn insert(cache: &mut Cache, key: Key, stamp: Stamp, size: usize, now: Micros) -> Result<(), Refused> {
+    let body: Vec<u8> = (0..size).map(|at| (at as u8).wrapping_mul(key as u8)).collect();
+    let answer = Answer { head: b"head\r\n\r\n", body: &body, tag: tag(), cost: 1 };
+    cache.insert(key, stamp, &answer, now)
+}
+
+fn body(cache: &Cache, at: u16) -> Vec<u8> {
+    let mut slices = [IoSlice::new(&[]); CACHE_SLICES];
+    let count = cache.slices(at, true, &mut slices);
+    slices[..count].iter().flat_map(|slice| slice.to_vec()).skip(b"head\r\n\r\n".len()).collect()
+}
+
+fn state(number: u64) -> Stamp {
+    Stamp::new(StampMode::Wal, 1, [number; 6])
+}
+
+#[test]
+fn an_entry_dies_with_its_state_and_with_its_age() {
+    let mut cache = cache();
+    assert_eq!(cache.find(7, state(1), 0), Found::Miss);
+    insert(&mut cache, 7, state(1), 5000, 0).unwrap();
+    let Found::Hit(at) = cache.find(7, state(1), 1) else { panic!("it is there") };
+    assert_eq!(body(&cache, at).len(), 5000);
+    assert_eq!(body(&cache, at)[3], 21);
+    assert_eq!(cache.find(7, state(2), 2), Found::Miss, "another state");
+    assert_eq!(cache.find(7, state(1), 3), Found::Miss, "it has gone for good");
+    insert(&mut cache, 7, state(1), 10, 4).unwrap();
+    assert!(matches!(cache.find(7, state(1), 1003), Found::Hit(_)));
+    assert_eq!(cache.find(7, state(1), 1004), Found::Miss, "too old");
+    assert_eq!((cache.counts.stale, cache.counts.expired, cache.counts.hits), (1, 1, 2));
+    assert_eq!((cache.entries(), cache.blocks().0), (0, 0), "nothing is left behind");
+}
+
+#[test]
+fn what_is_too_large_stays_out_and_the_largest_fits() {
+    let mut cache = cache();
+    assert_eq!(insert(&mut cache, 1, state(1), CACHE_BODY_BYTES + 1, 0), Err(Refused::TooLarge));
+    assert_eq!(insert(&mut cache, 1, state(1), CACHE_BODY_BYTES, 0), Ok(()));
+    let Found::Hit(at) = cache.find(1, state(1), 0) else { panic!("it is there") };
+    assert_eq!(body(&cache, at).len(), CACHE_BODY_BYTES);
+}
+
+#[test]
+fn a_full_cache_makes_room_and_never_mixes_entries_up() {
+    let mut cache = cache();
+    let mut seed = 7_u64;
+    for round in 0..5_000_u64 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let key = Key::from(1 + (seed >> 33) % (2 * CACHE_ENTRIES as u64));
+        let size = ((seed >> 20) % 60_000) as usize;
+        match cache.find(key, state(1), 0) {
+            Found::Hit(at) => {
+                let body = body(&cache, at);
+                assert!(body.iter().enumerate().all(|(at, &byte)| byte == (at as u8).wrapping_mul(key as u8)), "round {round}");
+            }
+            _ => insert(&mut cache, key, state(1), size, 0).unwrap(),
+        }
+    }
+    assert!(cache.counts.evicted > 100 && cache.counts.hits > 100);
+    assert!(cache.entries() <= CACHE_ENTRIES);
+    cache.clear();
+    assert_eq!((cache.entries(), cache.blocks().0), (0, 0));
+}
+
+#[test]
+fn damage_is_dropped_and_repeated_damage_turns_the_cache_off_for_a_while() {
+    let mut cache = cache();
+    for number in 1..=MISMATCHES {
+        assert!(!cache.resting(0));
+        insert(&mut cache, 5, state(1), 100, 0).unwrap();
+        let Found::Hit(at) = cache.find(5, state(1), 0) else { panic!("it is there") };
+        cache.damage(at);
+        for _ in 0..CACHE_ENTRIES.div_ceil(SWEEP) {
+            cache.sweep(0);
+        }
+        assert_eq!(cache.counts.mismatches, number, "the sweep has come by");
+    }
+    assert_eq!(cache.find(5, state(1), 1), Found::Resting);
+    assert_eq!(insert(&mut cache, 5, state(1), 100, 1), Err(Refused::Resting));
+    assert_eq!(cache.entries(), 0);
+    assert_eq!(insert(&mut cache, 5, state(1), 100, REST), Ok(()), "it is back by itself");
+}
+
+#[test]
+fn a_damaged_entry_is_not_served_by_the_hit_that_verifies_it() {
+    let mut cache = cache();
+    insert(&mut cache, 5, state(1), 100, 0).unwrap();
+    let Found::Hit(at) = cache.find(5, state(1), 0) else { panic!("it is there") };
+    cache.damage(at);
+    let served = (0..2 * VERIFY_EVERY).take_while(|_| matches!(cache.find(5, state(1), 0), Found::Hit(_))).count();
+    assert!(served < VERIFY_EVERY as usize, "{served}");
+    assert_eq!(cache.counts.mismatches, 1);
+}
+
+#[test]
+fn a_pause_empties_and_the_next_use_works() {
+    let mut cache = cache();
+    insert(&mut cache, 5, state(1), 50_000, 0).unwrap();
+    cache.pause();
+    assert_eq!(cache.find(5, state(1), 0), Found::Resting);
+    assert_eq!(insert(&mut cache, 6, state(1), 50_000, 0), Err(Refused::Resting));
+    cache.resume();
+    assert_eq!(cache.find(5, state(1), 0), Found::Miss);
+    insert(&mut cache, 6, state(1), 50_000, 0).unwrap();
+    let Found::Hit(at) = cache.find(6, state(1), 0) else { panic!("it is there") };
+    assert_eq!(body(&cache, at)[1], 6);
+}
