@@ -40,7 +40,10 @@ fn run() -> Result<u8, StartError> {
         Command::Budget => put(&sheet::sheet()),
         Command::Ready { url } => {
             let (code, line) = client::ready(url.as_deref());
-            put(&format!("{line}\n"));
+            match code {
+                0 | 1 => put(&format!("{line}\n")),
+                _ => eprintln!("flagstone: {line}"),
+            }
             return Ok(code);
         }
         Command::Get { path, options } => return get::get(&path, &options),

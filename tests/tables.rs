@@ -68,3 +68,31 @@ fn the_list_of_tables_takes_no_parameters() {
     }
     assert_eq!(server.get("/tables?").status, 200);
 }
+
+#[test]
+fn a_page_ends_before_a_row_that_is_too_large_and_only_that_row_is_an_error() {
+    let server = Server::with(
+        "CREATE TABLE big(id INTEGER PRIMARY KEY, b BLOB);
+         INSERT INTO big VALUES (1, zeroblob(1000)), (2, zeroblob(70000)), (3, zeroblob(1500000)), (4, zeroblob(1000));",
+    );
+    let first = server.get("/tables/big?select=id,b");
+    assert_eq!((first.status, first.json().as_array().map(Vec::len)), (200, Some(2)));
+    let next = server.get(first.next().expect("there is more"));
+    assert_eq!((next.status, &next.json()["type"]), (500, &json!("tag:flagstone,2026:value-too-large")));
+    assert_eq!(
+        server.get("/tables/big?select=id").json().as_array().map(Vec::len),
+        Some(4),
+        "without the column it is no trouble"
+    );
+    assert_eq!(server.get("/tables/big?id=gt.3&select=id,b").status, 200);
+}
+
+#[test]
+fn a_link_repeats_what_was_asked_without_growing() {
+    let server = Server::with(SQL);
+    let quotes = "'".repeat(1000);
+    let page = server.get(&format!("/tables/sensors?limit=1&name=neq.{quotes}"));
+    let next = page.next().expect("there is more");
+    assert!(next.len() < 1200, "{} bytes", next.len());
+    assert_eq!(server.get(next).status, 200);
+}

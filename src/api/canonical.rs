@@ -68,9 +68,9 @@ impl Canonical {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &b""[..]),
             };
-            self.put_again(name, true, b"-._~\"")?;
+            self.put_again(name, true, b"-._~\"$;@/?,()*:!'")?;
             self.text.put(b"=")?;
-            self.put_again(value, true, b"-._~,()*:!")?;
+            self.put_again(value, true, b"-._~,()*:!$;@/?='")?;
             let end = self.text.len() as u16;
             self.pairs.push(Pair { start, end }).map_err(|_| Unspeakable)?;
         }

@@ -103,7 +103,7 @@ pub fn interrupted(stopped: Option<Stopped>) -> Outcome {
 }
 
 fn internal(slug: &'static str, title: &'static str, message: &str, code: Option<i32>) -> Outcome {
-    let problem = Problem::new(500, slug, title);
+    let problem = Problem::new(500, slug, title).hint(format_args!("ask the same of the database with the sqlite3 shell"));
     Outcome::Problem(match code {
         Some(code) => problem.detail(format_args!("SQLite says ({code}): {message}")),
         None => problem.detail(format_args!("SQLite says: {message}")),

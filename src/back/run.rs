@@ -381,7 +381,17 @@ fn encode_page(
     let (limit, trailing) = (usize::from(work.query.limit), work.query.trailing.len());
     let mut given = 0;
     let mut more = false;
-    while let Some(row) = rows.next().map_err(|error| ended(&error, turns))? {
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => break,
+            // The page ends before a row that is too large for SQLite; asked for alone, that row is an error.
+            Err(error) if given > 0 && error.sqlite_error_code() == Some(rusqlite::ErrorCode::TooBig) => {
+                more = true;
+                break;
+            }
+            Err(error) => return Err(ended(&error, turns)),
+        };
         let mark = reply.len();
         if given == limit {
             more = true;

@@ -412,6 +412,16 @@ pub(super) fn cannot_open(facts: &Facts, error: &rusqlite::Error) -> StartError 
     if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_ROLLBACK) {
         return inspect::hot_journal(facts);
     }
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OutOfMemory) {
+        let what = format!(
+            "{}: its schema needs more memory than the {} KiB that this build gives SQLite (its tables and views may number {})",
+            path.display(),
+            crate::budget::SQLITE_HEAP_LIMIT_BYTES / 1024,
+            crate::budget::TABLES,
+        );
+        let larger = 4 * crate::budget::SQLITE_HEAP_KIB;
+        return StartError::new(Exit::Database, what, &[format!("FLAGSTONE_SQLITE_HEAP_KIB={larger} cargo build --release")]);
+    }
     StartError::new(
         Exit::Database,
         format!("{}: SQLite cannot open it: {error}", path.display()),
