@@ -171,3 +171,19 @@ fn a_replacement_that_is_locked_is_waited_for() {
     conn.execute_batch("ROLLBACK").unwrap();
     wait_for("it is served", || server.get("/tables/new").status == 200);
 }
+
+#[test]
+fn another_wal_index_beside_the_database_is_taken_up() {
+    let server = Server::with(OLD);
+    assert_eq!(server.get("/tables/old/1").json()["a"], "old");
+    assert_eq!(server.get("/tables/old/1").field("x-cache"), Some("hit"));
+    // Somebody has removed the wal-index, and the next writer has made a new one, which the server does not see through the old.
+    let shm = format!("{}-shm", server.database().display());
+    std::fs::remove_file(&shm).expect("the wal-index of a database that is served");
+    let conn = Connection::open(server.database()).expect("a database");
+    conn.execute_batch("UPDATE old SET a = 'new'").expect("a commit");
+    wait_for("the commit is seen", || server.get("/tables/old/1").json()["a"] == "new");
+    assert!(reopens(&server.status()) >= 1);
+    conn.execute_batch("UPDATE old SET a = 'newer'").expect("a commit");
+    assert_eq!(server.get("/tables/old/1").json()["a"], "newer", "and at once from now on");
+}
