@@ -39,8 +39,14 @@ impl<N: Net> Front<N> {
     /// by trying once more.
     fn expire_output(&mut self, index: u16) {
         self.slots.at(index).writable = true;
-        if self.flush(index) && self.slots.peek(index).write_deadline <= self.now {
+        if !self.flush(index) {
+            return;
+        }
+        if self.slots.peek(index).write_deadline <= self.now {
             self.close(index, CloseReason::WriteTimeout);
+        } else {
+            // What it has asked meanwhile was left unread until it had its answers, and no edge will tell of it again.
+            self.mark_ready(index);
         }
     }
 

@@ -60,8 +60,17 @@ fn planted_bugs_are_found_for_what_they_are() {
         (Plant::LaggingState, "was there when it was asked"),
         (Plant::LateStamp, "was there when it was asked"),
     ] {
-        let found = first_found(0..40, Options { plant: Some(plant), ..Options::DEFAULT });
-        let Some((seed, found)) = found else { panic!("{plant:?} was not found") };
-        assert!(found.contains(told), "{plant:?}, seed {seed}: {found}");
+        let options = Options { plant: Some(plant), ..Options::DEFAULT };
+        // A bug may show as something else first; in one of the seeds it shows as what it is.
+        let mut others = Vec::new();
+        let named = (0..40).any(|seed| match first_found(seed..seed + 1, options) {
+            Some((_, found)) if found.contains(told) => true,
+            Some((_, found)) => {
+                others.push(found);
+                false
+            }
+            None => false,
+        });
+        assert!(named, "{plant:?} was not found as what it is, but as {others:#?}");
     }
 }
