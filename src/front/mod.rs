@@ -220,11 +220,6 @@ impl<N: Net> Front<N> {
         self.now >= self.last_turn_end + gap
     }
 
-    /// Whether nothing is queued, so that the loop may sleep.
-    pub fn nothing_queued(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// The time as of the last turn or job.
     pub fn now(&self) -> Micros {
         self.now

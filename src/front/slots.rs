@@ -48,11 +48,6 @@ pub enum State {
 }
 
 impl State {
-    /// The name in metrics and status.
-    pub const fn label(self) -> &'static str {
-        Self::LABELS[self.number()]
-    }
-
     /// All names, in the order of [`State::number`].
     pub const LABELS: [&'static str; 10] =
         ["free", "first_byte", "idle", "head", "body", "queued", "running", "joined", "closing", "lingering"];
