@@ -127,6 +127,12 @@ settings! {
     BACKLOG = "FLAGSTONE_BACKLOG" [32, 128, 512] "connections";
     /// The longest temporary file of a large sort; beyond it the query is a 507.
     TEMP_FILE_MIB = "FLAGSTONE_TEMP_FILE_MIB" [32, 128, 512] "MiB";
+    /// The longest configuration file; it is refused beyond that before it is parsed. All its strings fit the same number of bytes.
+    CONFIG_FILE_KIB = "FLAGSTONE_CONFIG_FILE_KIB" [8, 64, 64] "KiB";
+    /// Named routes.
+    ROUTES = "FLAGSTONE_ROUTES" [16, 64, 256] "routes";
+    /// Parameters of all named routes together.
+    ROUTE_PARAMS = "FLAGSTONE_ROUTE_PARAMS" [64, 384, 1536] "parameters";
     /// How long a query on a table may run.
     TABLE_QUERY_MS = "FLAGSTONE_TABLE_QUERY_MS" [1000, 1000, 1000] "ms";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
@@ -218,8 +224,16 @@ const _: () = assert!(
 /// The longest temporary file in bytes.
 pub const TEMP_FILE_BYTES: usize = TEMP_FILE_MIB * MIB;
 
-/// Rust's heap in bytes: `HEAP_KIB`, and the cache's state beside it.
-pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES;
+/// The longest configuration file in bytes.
+pub const CONFIG_FILE_BYTES: usize = CONFIG_FILE_KIB * KIB;
+const _: () = assert!(CONFIG_FILE_KIB >= 1 && CONFIG_FILE_KIB <= 64, "FLAGSTONE_CONFIG_FILE_KIB must be 1 to 64");
+/// One configuration: its text, its routes and parameters, and 8 KiB for the rest; `config` asserts it.
+pub const CONFIG_BYTES: usize = CONFIG_FILE_BYTES + ROUTES * 160 + ROUTE_PARAMS * 96 + 8 * KIB;
+/// The running configuration and the next one.
+pub const CONFIGS_BYTES: usize = 2 * CONFIG_BYTES;
+
+/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache and configuration beside it.
+pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES;
 /// Part of Rust's heap that is set aside at start: when the rest is used up it is released, and new work is refused.
 pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
@@ -276,6 +290,7 @@ pub const PROCESS: &[Row] = &[
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
     row("cache blocks", CACHE_BLOCKS * (CACHE_BLOCK_BYTES + 2), "CACHE_MIB, with 2 bytes of index a block"),
     row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 512 bytes, beside HEAP_KIB in the Rust heap"),
+    row("configurations", CONFIGS_BYTES, "2 x (CONFIG_FILE_KIB + ROUTES x 160 + ROUTE_PARAMS x 96 + 8 KiB), beside HEAP_KIB"),
     row("SQLite heap", SQLITE_HEAP_BYTES, "SQLITE_HEAP_KIB"),
     row("SQLite page cache", SQLITE_PAGES_BYTES, "SQLITE_PAGES_KIB"),
     row("catalog of tables and columns", CATALOG_BYTES, CATALOG_TEXT),

@@ -8,7 +8,7 @@ mod wire;
 mod hosted;
 
 use flagstone::budget::{ANSWER_BYTES, OUTPUT_BLOCK_BYTES, OUTPUT_BLOCKS, PIPELINE};
-use flagstone::config::Config;
+use flagstone::config::Limits;
 use hosted::Hosted;
 use server::wait_for;
 use wire::{HEALTH, Wire, get};
@@ -18,7 +18,7 @@ const SHORT: u64 = 400;
 /// Never within a test.
 const LONG: u64 = 600_000;
 
-const LONG_TIMES: Config = Config {
+const LONG_TIMES: Limits = Limits {
     first_byte_ms: LONG,
     head_ms: LONG,
     body_ms: LONG,
@@ -28,7 +28,7 @@ const LONG_TIMES: Config = Config {
     queue_ms: LONG,
     busy_ms: LONG,
     drain_ms: LONG,
-    ..Config::DEFAULT
+    ..Limits::DEFAULT
 };
 
 const HALF_HEAD: &str = "GET /-/health HTTP/1.1\r\nHost: loc";
@@ -44,7 +44,7 @@ fn closed_once(hosted: &Hosted, reason: &str) {
 
 #[test]
 fn a_client_that_never_says_a_word_is_closed() {
-    let hosted = Hosted::new(Config { first_byte_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { first_byte_ms: SHORT, ..LONG_TIMES });
     let mut neighbour = Wire::to(hosted.address);
     assert_eq!(neighbour.ask("/-/health").status, 200);
     let mut silent = Wire::to(hosted.address);
@@ -59,7 +59,7 @@ fn a_client_that_never_says_a_word_is_closed() {
 
 #[test]
 fn a_head_that_does_not_end_is_told_and_closed() {
-    let hosted = Hosted::new(Config { head_ms: SHORT, linger_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { head_ms: SHORT, linger_ms: SHORT, ..LONG_TIMES });
     let mut neighbour = Wire::to(hosted.address);
     assert_eq!(neighbour.ask("/-/health").status, 200);
     let mut slow = Wire::to(hosted.address);
@@ -77,7 +77,7 @@ fn a_head_that_does_not_end_is_told_and_closed() {
 /// The deadline is the whole head's: a byte now and then does not move it.
 #[test]
 fn a_byte_now_and_then_buys_no_time() {
-    let hosted = Hosted::new(Config { head_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { head_ms: SHORT, ..LONG_TIMES });
     let mut slow = Wire::to(hosted.address);
     slow.send("GET /-/health HTTP/1.1\r\nX: ");
     wait_for("the head's time is over", || {
@@ -89,7 +89,7 @@ fn a_byte_now_and_then_buys_no_time() {
 
 #[test]
 fn a_body_that_does_not_end_is_told_and_closed() {
-    let hosted = Hosted::new(Config { body_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { body_ms: SHORT, ..LONG_TIMES });
     let mut neighbour = Wire::to(hosted.address);
     neighbour.send(HALF_HEAD);
     let mut slow = Wire::to(hosted.address);
@@ -106,7 +106,7 @@ fn a_body_that_does_not_end_is_told_and_closed() {
 
 #[test]
 fn a_connection_that_is_kept_for_nothing_is_closed_without_a_word() {
-    let hosted = Hosted::new(Config { idle_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { idle_ms: SHORT, ..LONG_TIMES });
     let mut neighbour = Wire::to(hosted.address);
     neighbour.send(HALF_HEAD);
     let mut idle = Wire::to(hosted.address);
@@ -119,7 +119,7 @@ fn a_connection_that_is_kept_for_nothing_is_closed_without_a_word() {
 
 #[test]
 fn a_client_that_takes_nothing_of_its_answer_is_closed_and_its_blocks_are_free() {
-    let hosted = Hosted::new(Config { write_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { write_ms: SHORT, ..LONG_TIMES });
     let mut neighbour = Wire::to(hosted.address);
     assert_eq!(neighbour.ask("/-/health").status, 200);
     let stuck = Wire::small(hosted.address);
@@ -133,7 +133,7 @@ fn a_client_that_takes_nothing_of_its_answer_is_closed_and_its_blocks_are_free()
 /// While a client takes its answer it is neither idle nor late with its next request, of which nothing is read meanwhile.
 #[test]
 fn a_slow_reader_gets_all_of_its_answer_however_long_the_other_deadlines_pass() {
-    let hosted = Hosted::new(Config { idle_ms: SHORT, head_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { idle_ms: SHORT, head_ms: SHORT, ..LONG_TIMES });
     let (mut reader, mut pipeliner) = (Wire::small(hosted.address), Wire::small(hosted.address));
     reader.send(get(&format!("/tables/t/{ANSWER_BYTES}")));
     pipeliner.send(format!("{}{HALF_HEAD}", get(&format!("/tables/t/{ANSWER_BYTES}"))));
@@ -157,7 +157,7 @@ fn a_slow_reader_gets_all_of_its_answer_however_long_the_other_deadlines_pass() 
 
 #[test]
 fn a_refused_client_that_does_not_close_is_closed() {
-    let hosted = Hosted::new(Config { linger_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { linger_ms: SHORT, ..LONG_TIMES });
     let mut rude = Wire::to(hosted.address);
     rude.send("NONSENSE / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(rude.answer().status, 501);
@@ -168,7 +168,7 @@ fn a_refused_client_that_does_not_close_is_closed() {
 
 #[test]
 fn a_request_that_the_database_has_no_time_for_is_told_and_its_connection_goes_on() {
-    let hosted = Hosted::new(Config { queue_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { queue_ms: SHORT, ..LONG_TIMES });
     hosted.pause();
     let mut client = Wire::to(hosted.address);
     client.send(format!("{}{HEALTH}", get("/tables/t/5")));
@@ -184,7 +184,7 @@ fn a_request_that_the_database_has_no_time_for_is_told_and_its_connection_goes_o
 
 #[test]
 fn a_database_that_stays_locked_is_told_after_its_time() {
-    let hosted = Hosted::new(Config { busy_ms: SHORT, ..LONG_TIMES });
+    let hosted = Hosted::new(Limits { busy_ms: SHORT, ..LONG_TIMES });
     let mut client = Wire::to(hosted.address);
     let answer = client.ask("/tables/t/busy");
     assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));

@@ -12,7 +12,7 @@ use flagstone::back::heap::Arenas;
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
 use flagstone::budget::{ANSWER_BYTES, REQUEST_BYTES};
-use flagstone::config::Config;
+use flagstone::config::Limits;
 use flagstone::event_loop::{self, End, Surroundings};
 use flagstone::front::net::{Accepted, EVENTS, Net, Peer, Ready, Token};
 use flagstone::front::slots::Listening;
@@ -236,7 +236,7 @@ const SQL: &str = "
 fn setup() -> Setup {
     let mut listeners = heapless::Vec::new();
     listeners.push(Listening::Public).expect("room for eight");
-    Setup { listeners, config: Config::DEFAULT, tag_key: TagKey([7; 16]), hosts: Hosts::new("test"), local_ops: true }
+    Setup { listeners, limits: Limits::DEFAULT, tag_key: TagKey([7; 16]), hosts: Hosts::new("test"), local_ops: true }
 }
 
 #[test]

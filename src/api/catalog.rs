@@ -18,9 +18,9 @@ pub use builder::{Builder, CatalogFull, ColumnRow, TableRow};
 use super::affinity::Affinity;
 use super::json;
 use super::nearest::nearest;
-use super::span::Span;
 use super::{CATALOG_COLUMNS, CATALOG_NAME_BYTES, CATALOG_TABLES};
 use crate::memory::sink::{Full, Sink};
+use crate::memory::span::Span;
 
 /// The catalog at its built size; some hundred KiB, so it belongs into a static.
 pub type Catalog = CatalogOf<CATALOG_TABLES, CATALOG_COLUMNS, CATALOG_NAME_BYTES>;

@@ -4,10 +4,10 @@ use super::affinity::Affinity;
 use super::json;
 use super::list::{self, Item};
 use super::problem::{Echo, Problem};
-use super::span::Span;
 use super::sql::{self, Ident, Sql};
 use super::value::{self, Bind, Number, Scratch};
 use super::{PATTERN_BYTES, PATTERN_WILDCARDS, SCRATCH_BYTES};
+use crate::memory::span::Span;
 
 /// What a filter asks of its column. The order is the one in which filters stand in the statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -25,7 +25,6 @@ mod parameters;
 pub mod percent;
 pub mod problem;
 pub mod route;
-pub mod span;
 pub mod sql;
 pub mod table_query;
 pub mod token;

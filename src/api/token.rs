@@ -4,10 +4,10 @@
 //! term of the order. It is not signed: all that a forged one can do is to ask for another page.
 
 use super::problem::Problem;
-use super::span::Span;
 use super::value::{self, Bind, Scratch, Value};
 use super::{TOKEN_BYTES, TRAILING};
 use crate::memory::sink::{Full, Sink};
+use crate::memory::span::Span;
 
 const VERSION: u8 = 1;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -3,7 +3,7 @@
 use super::SCRATCH_BYTES;
 use super::affinity::Affinity;
 use super::problem::Problem;
-use super::span::Span;
+use crate::memory::span::Span;
 
 /// The bytes of all text and blob values that a statement binds.
 pub type Scratch = heapless::Vec<u8, SCRATCH_BYTES>;

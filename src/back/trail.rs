@@ -2,9 +2,9 @@
 
 use rusqlite::types::ValueRef;
 
-use crate::api::span::Span;
 use crate::api::value::{Bind, Value};
 use crate::api::{TOKEN_BYTES, TRAILING};
+use crate::memory::span::Span;
 
 /// The values that a page token is made of.
 pub struct Trail {

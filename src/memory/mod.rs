@@ -3,10 +3,14 @@
 //! Knows sizes, not what is kept in them. The only folder beside a few files of `back/` with `unsafe` in it.
 
 pub mod blocks;
+pub mod fixed;
 pub mod heap;
 pub mod sink;
+pub mod span;
 pub mod statics;
 
 pub use blocks::{Blocks, Chain, Full};
+pub use fixed::Fixed;
 pub use heap::Heap;
+pub use span::Span;
 pub use statics::StaticCell;

@@ -19,7 +19,7 @@ use crate::back::open::{How, open};
 use crate::back::{Back, DescribeError, Workspace};
 use crate::budget::{ANSWER_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
 use crate::cli::{Demo, Options};
-use crate::config::Config;
+use crate::config::Limits;
 use crate::demo::{self, DemoDir};
 use crate::event_loop::{self, End, Surroundings};
 use crate::front::mio_net::MioNet;
@@ -47,7 +47,7 @@ const LONGEST_LINE: usize = 16 * 1024;
 /// Between two attempts to open a database that another process has locked.
 const BUSY_STEP: Duration = Duration::from_millis(5);
 /// How long the start waits for a lock of another process: as long as a request would.
-pub(super) const PATIENCE: Duration = Duration::from_millis(Config::DEFAULT.busy_ms);
+pub(super) const PATIENCE: Duration = Duration::from_millis(Limits::DEFAULT.busy_ms);
 /// The stack that the deepest query may use, made resident at start.
 const STACK_BYTES: usize = 256 * 1024;
 
@@ -257,7 +257,7 @@ fn front(bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, starte
 }
 
 pub(super) fn setup(listeners: heapless::Vec<Listening, { crate::front::mio_net::MAX_LISTENERS }>, state: &State) -> Setup {
-    Setup { listeners, config: Config::DEFAULT, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()), local_ops: true }
+    Setup { listeners, limits: Limits::DEFAULT, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()), local_ops: true }
 }
 
 /// env_logger into the ring, at RUST_LOG's level or `info`. A line is `LEVEL message`; whoever collects stderr knows the time.

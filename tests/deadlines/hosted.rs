@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use flagstone::api::route::Route;
 use flagstone::budget::{ANSWER_BYTES, CONNECTIONS};
-use flagstone::config::Config;
+use flagstone::config::Limits;
 use flagstone::front::mio_net::MioNet;
 use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup, Wait};
@@ -32,7 +32,7 @@ pub struct Hosted {
 }
 
 impl Hosted {
-    pub fn new(config: Config) -> Hosted {
+    pub fn new(config: Limits) -> Hosted {
         let bound = listen::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()), "").expect("a free port");
         let Address::Tcp(address) = bound.address else { panic!("a port was asked for") };
         let (paused, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -43,7 +43,7 @@ impl Hosted {
             let mut listeners = heapless::Vec::new();
             listeners.push(Listening::Public).expect("one fits");
             let net = MioNet::new(sockets, Instant::now()).expect("a poll");
-            let setup = Setup { listeners, config, tag_key: TagKey([7; 16]), hosts: Hosts::new(""), local_ops: true };
+            let setup = Setup { listeners, limits: config, tag_key: TagKey([7; 16]), hosts: Hosts::new(""), local_ops: true };
             run(&mut Front::new(net, setup, Regions::leaked()), &flags.0, &flags.1);
         });
         Hosted { address, paused, over, thread: Some(thread) }

@@ -1,8 +1,8 @@
 //! Fills a catalog from the database's own description of itself, and decides how rows are addressed.
 
 use super::super::affinity::Affinity;
-use super::super::span::Span;
 use super::{CatalogOf, Column, Key, Kind, Table};
+use crate::memory::span::Span;
 
 /// A row of `pragma_table_list`.
 #[derive(Clone, Copy, Debug)]

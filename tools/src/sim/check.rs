@@ -1,7 +1,7 @@
 //! What must hold after every call of the front, each with a message that says what does not.
 
 use flagstone::budget::{CONNECTIONS, EXCHANGES, PIPELINE, SLOTS_PER_CLIENT};
-use flagstone::config::Config;
+use flagstone::config::Limits;
 use flagstone::front::Front;
 use flagstone::front::audit::{Audit, View};
 use flagstone::front::slots::{NEVER, State};
@@ -43,7 +43,7 @@ struct Seen {
 impl Seen {
     /// How long this may last, in microseconds; while output waits for its client only the write deadline runs.
     fn limit(self) -> Option<Micros> {
-        let config = Config::DEFAULT;
+        let config = Limits::DEFAULT;
         let limit = match self.state {
             state if state.reads() && self.blocked => return None,
             State::FirstByte => config.first_byte_ms,
@@ -234,7 +234,7 @@ impl Checker {
         match connection.blocked {
             _ if view.write_deadline != NEVER && now > view.write_deadline + GRAIN => Err("past its write deadline".to_owned()),
             // The front counts progress from its own marks, so one of its periods may lie across two of ours.
-            Some((since, _)) if now > since + 2 * Config::DEFAULT.write_ms * 1000 + GRAIN => {
+            Some((since, _)) if now > since + 2 * Limits::DEFAULT.write_ms * 1000 + GRAIN => {
                 Err(format!("its client has taken next to nothing since {since}"))
             }
             _ => Ok(()),

@@ -1,6 +1,6 @@
 //! Which reasons for a close fit what its connection had done.
 
-use flagstone::config::Config;
+use flagstone::config::Limits;
 use flagstone::job::Micros;
 use flagstone::ops::metrics::CloseReason;
 
@@ -15,7 +15,7 @@ const SLACK: Micros = 50_000;
 /// The reasons that would be true of a dropped connection.
 pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<CloseReason> {
     const MS: Micros = 1000;
-    let config = Config::DEFAULT;
+    let config = Limits::DEFAULT;
     let connection = &world.connections[dropped.connection];
     let ledger = &connection.ledger;
     let past = |since: Micros, limit: u64| dropped.at + SLACK >= since + limit * MS;
