@@ -1,6 +1,7 @@
 //! What a statement uses, as SQLite's authorizer names it while it prepares the statement: the authorizer sees through views.
+//! And what it may do: a list, of which a configuration's SQL has a short one.
 //!
-//! It also runs when SQLite prepares a statement anew while stepping it. Everything is allowed: here is only watched.
+//! It also runs when SQLite prepares a statement anew while stepping it, and for statements that virtual tables prepare inside.
 //!
 //! A statement that reads a column makes SQLite name the functions of the column's DEFAULT and of its GENERATED ALWAYS too. The first is not
 //! called by reading, the second is deterministic by SQLite's rules, and `DEFAULT (datetime('now'))` is in half of all schemas. They are told apart
@@ -14,6 +15,10 @@ use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 
 use rusqlite::{Connection, ffi};
+
+use crate::api::catalog::OWN_TABLE;
+use crate::budget::TABLES;
+use crate::job::TableSet;
 
 /// Virtual tables that are known by name; with more of them every table counts as one.
 const VIRTUAL_TABLES: usize = 64;
@@ -50,6 +55,17 @@ const VOLATILE_TABLES: &[&[u8]] = &[b"sqlite_stmt", b"bytecode", b"tables_used"]
 /// Virtual tables that are functions of their arguments alone.
 const PURE_TABLES: &[&[u8]] = &[b"json_each", b"json_tree", b"carray"];
 
+/// What a statement may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// Anything: it is our own.
+    Everything,
+    /// SELECT, READ, FUNCTION, RECURSIVE.
+    Read,
+    /// Those, and INSERT, UPDATE, DELETE.
+    Write,
+}
+
 /// What a statement uses that matters to a cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uses {
@@ -57,12 +73,21 @@ pub struct Uses {
     pub volatile: bool,
     /// A virtual table or a `sqlite_*` one: no list of tables tells what its rows depend on.
     pub everything: bool,
+    /// The tables that it reads.
+    pub reads: TableSet,
+    /// The tables that it writes, by triggers and cascades too.
+    pub writes: TableSet,
 }
 
 impl Uses {
     /// What both use.
     pub fn or(self, other: Uses) -> Uses {
-        Uses { volatile: self.volatile || other.volatile, everything: self.everything || other.everything }
+        Uses {
+            volatile: self.volatile || other.volatile,
+            everything: self.everything || other.everything,
+            reads: self.reads.or(&other.reads),
+            writes: self.writes.or(&other.writes),
+        }
     }
 }
 
@@ -71,6 +96,9 @@ struct Record {
     uses: Cell<Uses>,
     virtuals: RefCell<heapless::Vec<u64, VIRTUAL_TABLES>>,
     all_virtual: Cell<bool>,
+    /// The catalog's tables in its order.
+    tables: RefCell<heapless::Vec<u64, TABLES>>,
+    allowed: Cell<Allowed>,
     /// Where the last two functions' names lay.
     places: Cell<[usize; 2]>,
     /// Where the library's own names of the volatile functions lie; 0 where that is not known, and the name alone counts.
@@ -88,15 +116,49 @@ impl Record {
     }
 
     fn add(&self, volatile: bool, everything: bool) {
-        self.uses.set(self.uses.get().or(Uses { volatile, everything }));
+        self.uses.set(self.uses.get().or(Uses { volatile, everything, ..Uses::default() }));
     }
 
     fn reads(&self, table: &[u8]) {
-        if begins(table, b"pragma_") || is_one_of(table, VOLATILE_TABLES) {
-            self.add(true, true);
-        } else if begins(table, b"sqlite_") || (self.is_virtual(table) && !is_one_of(table, PURE_TABLES)) {
-            self.add(false, true);
+        let mut uses = self.uses.get();
+        let state = begins(table, b"pragma_") || is_one_of(table, VOLATILE_TABLES);
+        uses.volatile |= state;
+        if !is_one_of(table, PURE_TABLES) {
+            uses.everything |= state || begins(table, b"sqlite_") || self.is_virtual(table);
+            uses.reads = uses.reads.or(&self.place(table));
         }
+        self.uses.set(uses);
+    }
+
+    fn writes(&self, table: &[u8]) {
+        let mut uses = self.uses.get();
+        uses.writes = uses.writes.or(&self.place(table));
+        self.uses.set(uses);
+    }
+
+    /// The table as a set; everything where its name tells too little, or is in no catalog.
+    fn place(&self, table: &[u8]) -> TableSet {
+        let mut set = TableSet::NONE;
+        let name = hash(table);
+        // Two names with one hash are both of them.
+        let tables = self.tables.borrow();
+        tables.iter().enumerate().filter(|(_, known)| **known == name).for_each(|(place, _)| set.insert(place));
+        let told = !set.is_empty() && !begins(table, b"sqlite_") && !self.is_virtual(table);
+        if told { set } else { TableSet::EVERYTHING }
+    }
+
+    /// Whether a statement may write to a table. What a virtual table keeps in its shadow tables it may write even while it is read; nobody
+    /// else may, by the connection's defensive mode.
+    fn may_write(&self, table: &[u8]) -> bool {
+        match self.allowed.get() {
+            Allowed::Everything => true,
+            Allowed::Read => self.is_virtual(table) && !self.all_virtual.get() && !self.is_declared(table),
+            Allowed::Write => !is_own(table),
+        }
+    }
+
+    fn is_declared(&self, table: &[u8]) -> bool {
+        self.virtuals.borrow().contains(&hash(table))
     }
 
     fn is_virtual(&self, table: &[u8]) -> bool {
@@ -121,6 +183,8 @@ impl<'c> Authorizer<'c> {
             uses: Cell::new(Uses::default()),
             virtuals: RefCell::new(heapless::Vec::new()),
             all_virtual: Cell::new(false),
+            tables: RefCell::new(heapless::Vec::new()),
+            allowed: Cell::new(Allowed::Everything),
             places: Cell::new([0; 2]),
             own: Cell::new([0; VOLATILE.len()]),
         });
@@ -161,6 +225,19 @@ impl<'c> Authorizer<'c> {
         self.record.uses.get()
     }
 
+    /// What may be prepared from now on.
+    pub fn allow(&self, allowed: Allowed) {
+        self.record.allowed.set(allowed);
+    }
+
+    /// Takes the names of all tables, in the order of their places.
+    pub fn set_tables<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        let mut tables = self.record.tables.borrow_mut();
+        tables.clear();
+        // Those that do not fit are everything.
+        tables.extend(names.take(TABLES).map(|name| hash(name.as_bytes())));
+    }
+
     /// Takes the names of the schema's virtual tables.
     pub fn set_virtual<'n>(&self, names: impl Iterator<Item = &'n str>) {
         let mut virtuals = self.record.virtuals.borrow_mut();
@@ -186,21 +263,36 @@ unsafe extern "C" fn watch(
 ) -> c_int {
     // SAFETY: `Authorizer::new` registered a pointer to a record that outlives the registration, reached by shared references only.
     let record = unsafe { &*record.cast_const().cast::<Record>() };
-    let name = match action {
-        ffi::SQLITE_FUNCTION => second,
-        ffi::SQLITE_READ => first,
-        _ => return ffi::SQLITE_OK,
-    };
-    if name.is_null() {
-        return ffi::SQLITE_OK;
-    }
+    let name = if action == ffi::SQLITE_FUNCTION { second } else { first };
     // SAFETY: SQLite's names are C strings that last for the call.
-    let name = unsafe { CStr::from_ptr(name) };
-    match action {
-        ffi::SQLITE_FUNCTION => record.calls(name),
-        _ => record.reads(name.to_bytes()),
-    }
-    ffi::SQLITE_OK
+    let name = if name.is_null() { c"" } else { unsafe { CStr::from_ptr(name) } };
+    let ours = record.allowed.get() == Allowed::Everything;
+    let allowed = match action {
+        ffi::SQLITE_FUNCTION => {
+            record.calls(name);
+            true
+        }
+        ffi::SQLITE_READ => {
+            record.reads(name.to_bytes());
+            ours || !is_own(name.to_bytes())
+        }
+        ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
+            // Nobody is shown our own table, so nothing is made of it.
+            if !is_own(name.to_bytes()) {
+                record.writes(name.to_bytes());
+            }
+            record.may_write(name.to_bytes())
+        }
+        ffi::SQLITE_SELECT | ffi::SQLITE_RECURSIVE => true,
+        // Full-text tables ask for it themselves.
+        ffi::SQLITE_PRAGMA => ours || name.to_bytes().eq_ignore_ascii_case(b"data_version"),
+        _ => ours,
+    };
+    if allowed { ffi::SQLITE_OK } else { ffi::SQLITE_DENY }
+}
+
+fn is_own(table: &[u8]) -> bool {
+    table.eq_ignore_ascii_case(OWN_TABLE.as_bytes())
 }
 
 fn is_one_of(name: &[u8], names: &[&[u8]]) -> bool {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Statement, StatementStatus};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
-use super::authorizer::{Authorizer, Uses};
+use super::authorizer::{Allowed, Authorizer, Uses};
 use crate::budget::STATEMENTS;
 
 /// A statement is known by a 128-bit keyed hash of its SQL: the text itself would be kept twice, since SQLite has it.
@@ -57,8 +57,14 @@ impl<'c> Held<'c> {
         self.authorizer.set_virtual(names);
     }
 
+    /// Takes the names of all tables in the catalog's order, before [`Held::set_virtual`].
+    pub fn set_tables<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        self.authorizer.set_tables(names);
+    }
+
     /// Notes what the last statement uses, after it has run.
     fn settle(&mut self) {
+        self.authorizer.allow(Allowed::Everything);
         let Some(entry) = self.given.take().and_then(|at| self.entries.get_mut(at)) else { return };
         let preparations = entry.statement.get_status(StatementStatus::RePrepare);
         if preparations != entry.preparations {
@@ -68,18 +74,28 @@ impl<'c> Held<'c> {
         self.job = self.job.or(entry.uses);
     }
 
-    /// The statement for `sql`, prepared now or before.
+    /// The statement for SQL of our own, prepared now or before.
     ///
     /// # Errors
     /// What preparing gave.
     pub fn get(&mut self, sql: &str) -> rusqlite::Result<&mut Statement<'c>> {
+        self.get_allowed(sql, Allowed::Everything)
+    }
+
+    /// The statement for SQL that may do no more than what is allowed, prepared now or before. Until the next call of any function here it
+    /// is also all that can be prepared on the connection: SQLite may prepare it anew while it runs.
+    ///
+    /// # Errors
+    /// What preparing gave.
+    pub fn get_allowed(&mut self, sql: &str, allowed: Allowed) -> rusqlite::Result<&mut Statement<'c>> {
         self.settle();
         self.authorizer.reset();
         self.uses += 1;
-        let name = self.name(sql);
+        let name = self.name(sql, allowed);
+        self.authorizer.allow(allowed);
         let at = match self.entries.iter().position(|entry| entry.name == name) {
             Some(at) => at,
-            None => self.prepare(name, sql)?,
+            None => self.prepare(name, sql).inspect_err(|_| self.authorizer.allow(Allowed::Everything))?,
         };
         let entry = &mut self.entries[at];
         entry.used = self.uses;
@@ -112,8 +128,18 @@ impl<'c> Held<'c> {
         Ok(self.entries.len() - 1)
     }
 
-    fn name(&self, sql: &str) -> Name {
+    /// A hash of `text` that nobody else can make: keyed by this process's secret.
+    pub fn secret(&self, text: &[u8]) -> [u8; 16] {
         let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write(text);
+        hasher.write_u8(u8::MAX);
+        let hash = hasher.finish128();
+        hash.as_bytes()
+    }
+
+    fn name(&self, sql: &str, allowed: Allowed) -> Name {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write_u8(allowed as u8);
         hasher.write(sql.as_bytes());
         let hash = hasher.finish128();
         (hash.h1, hash.h2)
@@ -136,7 +162,9 @@ mod tests {
         held.get(&sql(STATEMENTS)).unwrap();
         assert_eq!(held.len(), STATEMENTS);
         let names: Vec<Name> = held.entries.iter().map(|entry| entry.name).collect();
-        assert!(names.contains(&held.name(&sql(0))) && !names.contains(&held.name(&sql(1))));
+        assert!(
+            names.contains(&held.name(&sql(0), Allowed::Everything)) && !names.contains(&held.name(&sql(1), Allowed::Everything))
+        );
         assert!(held.get("SELECT nonsense FROM nowhere").is_err());
     }
 

@@ -4,6 +4,7 @@
 //! before its answer is sent: nothing here waits for a client.
 
 pub mod authorizer;
+mod constraint;
 mod describe;
 mod error;
 pub mod heap;
@@ -19,6 +20,7 @@ mod trail;
 pub mod turns;
 pub mod vfs;
 mod workspace;
+pub mod write;
 
 pub use describe::DescribeError;
 pub use run::Back;

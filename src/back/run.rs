@@ -14,6 +14,7 @@ use super::rows::RowShape;
 use super::snapshot::Snapshot;
 use super::turns::{Turn, Turns, with_turns};
 use super::workspace::Workspace;
+use super::write::Control;
 use crate::api::catalog::{Catalog, Kind};
 use crate::api::index_page;
 use crate::api::problem::Problem;
@@ -35,13 +36,14 @@ const NO_SCHEMA: i64 = i64::MIN;
 
 /// The back half of the server: a connection and what it keeps.
 pub struct Back<'c> {
-    conn: &'c Connection,
-    held: Held<'c>,
-    snapshot: Snapshot<'c>,
-    work: &'c mut Workspace,
-    schema_version: i64,
-    started: Instant,
-    longest_gap: Micros,
+    pub(super) conn: &'c Connection,
+    pub(super) held: Held<'c>,
+    pub(super) snapshot: Snapshot<'c>,
+    pub(super) work: &'c mut Workspace,
+    pub(super) control: Option<Control<'c>>,
+    pub(super) schema_version: i64,
+    pub(super) started: Instant,
+    pub(super) longest_gap: Micros,
 }
 
 /// Why an attempt ended without an answer.
@@ -81,7 +83,7 @@ impl<'c> Back<'c> {
         conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant,
     ) -> Result<Back<'c>, DescribeError> {
         let (held, snapshot) = (Held::new(conn, key), Snapshot::new(conn));
-        let mut back = Back { conn, held, snapshot, work, schema_version: NO_SCHEMA, started, longest_gap: 0 };
+        let mut back = Back { conn, held, snapshot, work, control: None, schema_version: NO_SCHEMA, started, longest_gap: 0 };
         back.read_schema()?;
         back.snapshot.examine();
         Ok(back)
@@ -241,7 +243,7 @@ impl<'c> Back<'c> {
         }
     }
 
-    fn read_schema(&mut self) -> Result<(), DescribeError> {
+    pub(super) fn read_schema(&mut self) -> Result<(), DescribeError> {
         // The version first: a change in between is then seen at the next look.
         let version = describe::schema_version(self.held.get(describe::SCHEMA_VERSION)?)?;
         if let Err(error) = describe(self.conn, &mut self.work.catalog) {
@@ -252,6 +254,7 @@ impl<'c> Back<'c> {
         }
         let catalog = &self.work.catalog;
         let virtuals = catalog.tables().iter().filter(|table| table.kind == Kind::Virtual);
+        self.held.set_tables(catalog.tables().iter().map(|table| catalog.table_name(table)));
         self.held.set_virtual(virtuals.map(|table| catalog.table_name(table)));
         self.schema_version = version;
         Ok(())
@@ -457,7 +460,7 @@ fn ended(error: &rusqlite::Error, turns: &Turns<'_>) -> Ended {
     }
 }
 
-fn schema_problem(error: &DescribeError, turns: &Turns<'_>) -> Outcome {
+pub(super) fn schema_problem(error: &DescribeError, turns: &Turns<'_>) -> Outcome {
     match error {
         DescribeError::Full(full) => {
             log::error!("the schema has outgrown the catalog: more than {} {}", full.limit, full.what);

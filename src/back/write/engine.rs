@@ -1,0 +1,194 @@
+//! One write: its elements, their statements, its rows. Knows nothing of transactions but that there is one.
+
+use std::ffi::c_int;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Statement, ffi};
+
+use super::answer::Answer;
+use super::idempotency::{self, Earlier, Key};
+use super::{Work, Works};
+use crate::api::problem::Problem;
+use crate::api::statements::Statements;
+use crate::api::value::Value;
+use crate::back::authorizer::Allowed;
+use crate::back::constraint::{self, Fault, fault};
+use crate::back::heap;
+use crate::back::held::Held;
+use crate::back::rows::RowShape;
+use crate::back::turns::Turns;
+use crate::config::{Config, Param, Route, Rows, Verb};
+use crate::job::{Done, Item, Reply};
+
+/// Rows between two looks at the clock.
+const ROWS_BETWEEN_LOOKS: u64 = 16;
+
+/// What running statements needs.
+pub struct Engine<'e, 'c, 't> {
+    pub conn: &'c Connection,
+    pub held: &'e mut Held<'c>,
+    pub shape: &'e mut RowShape,
+    pub turns: &'e Turns<'t>,
+    pub config: &'e Config,
+    pub reply: &'e mut Reply,
+}
+
+impl Engine<'_, '_, '_> {
+    /// Runs an item's statements and puts its answer behind what is in the reply. On an error what it did must be taken back, and the reply
+    /// cut to what it was.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn execute<W: Works>(&mut self, item: &Item, works: &mut W) -> Result<Done, Fault> {
+        let mut work = works.begin(item, self.config)?;
+        let place = work.route();
+        let route = &self.config.routes()[place];
+        let (bytes, request) = (item.exchange.current(), item.exchange.request());
+        let key = match route.idempotent {
+            true => Key::of(request.fields(bytes, "idempotency-key"), self.config.text(route.path), route.verb)?,
+            false => None,
+        };
+        if let Some(key) = &key {
+            match idempotency::earlier(self.held, key, bytes, request, place as u16, self.reply)? {
+                Earlier::Nothing => {}
+                Earlier::Answer(done) => return Ok(done),
+            }
+        }
+        let done = self.run(&mut work, route, item)?;
+        if let Some(key) = &key {
+            let body = &self.reply.body()[done.span.range()];
+            idempotency::keep(self.held, key, bytes, request, &done, body)?;
+        }
+        Ok(done)
+    }
+
+    fn run(&mut self, work: &mut impl Work, route: &Route, item: &Item) -> Result<Done, Fault> {
+        let sql = self.config.text(route.sql);
+        let answering = self.answering(sql)?;
+        let mut answer = Answer::new(route, work.is_array(), self.reply.len());
+        for element in 0..work.elements() {
+            work.bind_next()?;
+            if element == 0 && answering.is_some() {
+                answer.choose_media(item, work.format())?;
+            }
+            self.element(work, route, answering, &mut answer).map_err(|fault| match fault {
+                Fault::Problem(problem) if work.is_array() => Fault::Problem(of_element(problem, element)),
+                fault => fault,
+            })?;
+        }
+        let span = answer.end(answering.is_some(), self.reply)?;
+        Ok(Done { status: answer.status(), body: answer.body(), span, route: work.route() as u16, replayed: false })
+    }
+
+    /// The place of the last statement that gives rows: it is the answer. Every statement is prepared before the first one runs.
+    fn answering(&mut self, sql: &str) -> Result<Option<usize>, Fault> {
+        let mut answering = None;
+        for (place, text) in Statements::of(sql).enumerate() {
+            let statement = self.held.get_allowed(text, Allowed::Write).map_err(|error| fault(&error))?;
+            if statement.column_count() > 0 {
+                answering = Some(place);
+            }
+        }
+        Ok(answering)
+    }
+
+    fn element(
+        &mut self, work: &mut impl Work, route: &Route, answering: Option<usize>, answer: &mut Answer,
+    ) -> Result<(), Fault> {
+        let changes = self.conn.total_changes();
+        let given = answer.given();
+        for (place, text) in Statements::of(self.config.text(route.sql)).enumerate() {
+            let answer = (Some(place) == answering).then_some(&mut *answer);
+            self.statement(text, work, self.config.params(route), answer)?;
+            if self.turns.look() {
+                return Err(Fault::Interrupted);
+            }
+        }
+        // A deferred violation is its own, so it is told now: at COMMIT it would be everybody's.
+        if deferred_violations(self.conn) {
+            return Err(constraint::foreign_key().detail(format_args!("FOREIGN KEY constraint failed")).into());
+        }
+        let silent = answering.is_none() && route.rows == Rows::One && route.verb != Verb::Post;
+        let missed = match answering {
+            Some(_) => answer.wants_row() && answer.given() == given,
+            None => silent && self.conn.total_changes() == changes,
+        };
+        if missed { Err(no_row().into()) } else { Ok(()) }
+    }
+
+    fn statement(&mut self, sql: &str, work: &impl Work, params: &[Param], answer: Option<&mut Answer>) -> Result<(), Fault> {
+        let statement = self.held.get_allowed(sql, Allowed::Write).map_err(|error| fault(&error))?;
+        let ran =
+            bind(statement, work, params, self.config).and_then(|()| step(statement, answer, self.shape, self.reply, self.turns));
+        // Long values would stay in SQLite's heap as long as the statement is held.
+        statement.clear_bindings();
+        ran
+    }
+
+    /// Gives back what SQLite can do without.
+    pub fn free(&mut self) {
+        self.held.clear();
+        heap::release(self.conn);
+    }
+}
+
+fn bind(statement: &mut Statement<'_>, work: &impl Work, params: &[Param], config: &Config) -> Result<(), Fault> {
+    for at in 1..=statement.parameter_count() {
+        let name = statement.parameter_name(at).and_then(|name| name.get(1..)).unwrap_or_default();
+        let Some(place) = params.iter().position(|param| config.text(param.name) == name) else {
+            return Err(Problem::new(500, "route-parameter", "The route's SQL names an unknown parameter").into());
+        };
+        let value = match work.value(place) {
+            Value::Null => ToSqlOutput::Owned(rusqlite::types::Value::Null),
+            Value::Integer(number) => ToSqlOutput::Owned(rusqlite::types::Value::Integer(number)),
+            Value::Real(number) => ToSqlOutput::Owned(rusqlite::types::Value::Real(number)),
+            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text)),
+            Value::Blob(blob) => ToSqlOutput::Borrowed(ValueRef::Blob(blob)),
+        };
+        statement.raw_bind_parameter(at, value).map_err(|error| fault(&error))?;
+    }
+    Ok(())
+}
+
+fn step(
+    statement: &mut Statement<'_>, mut answer: Option<&mut Answer>, shape: &mut RowShape, reply: &mut Reply, turns: &Turns<'_>,
+) -> Result<(), Fault> {
+    let columns = statement.column_count();
+    if let Some(answer) = &mut answer {
+        answer.begin(statement, shape, reply)?;
+    }
+    let mut rows = statement.raw_query();
+    let mut count = 0;
+    while let Some(row) = rows.next().map_err(|error| fault(&error))? {
+        if let Some(answer) = &mut answer {
+            let first = count == 0;
+            let values = (0..columns).map(|column| row.get_ref(column).unwrap_or(ValueRef::Null));
+            answer.put_row(values, first, shape, reply)?;
+        }
+        count += 1;
+        if count % ROWS_BETWEEN_LOOKS == 0 && turns.look() {
+            return Err(Fault::Interrupted);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a row points at nothing, and would still at COMMIT.
+#[allow(unsafe_code)]
+fn deferred_violations(conn: &Connection) -> bool {
+    let (mut now, mut peak): (c_int, c_int) = (0, 0);
+    // SAFETY: the connection is open for as long as it is borrowed; both pointers are to live integers.
+    unsafe { ffi::sqlite3_db_status(conn.handle(), ffi::SQLITE_DBSTATUS_DEFERRED_FKS, &raw mut now, &raw mut peak, 0) };
+    now != 0
+}
+
+fn no_row() -> Problem {
+    Problem::new(404, "no-row", "No such row").detail(format_args!("no row is as the request says; nothing was written"))
+}
+
+/// Says which element of an array it was, counted from 1.
+fn of_element(problem: Problem, element: usize) -> Problem {
+    let detail = problem.detail.clone();
+    let blank = Problem { detail: Default::default(), ..problem };
+    blank.detail(format_args!("element {}: {detail}", element + 1))
+}
