@@ -62,6 +62,12 @@ impl<'c> Held<'c> {
         self.authorizer.set_tables(names);
     }
 
+    /// Ends the use of the last statement: from now on anything may be prepared on the connection. To be called after each use of
+    /// [`Held::get_allowed`], however it ended; SQLite also prepares anew what was prepared elsewhere.
+    pub fn rest(&mut self) {
+        self.settle();
+    }
+
     /// Notes what the last statement uses, after it has run.
     fn settle(&mut self) {
         self.authorizer.allow(Allowed::Everything);

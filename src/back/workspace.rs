@@ -4,6 +4,7 @@ use super::rows::RowShape;
 use super::trail::Trail;
 use crate::api::canonical::Canonical;
 use crate::api::catalog::Catalog;
+use crate::api::named::Bound;
 use crate::api::table_query::TableQuery;
 use crate::budget::QUERY_BYTES;
 use crate::memory::StaticCell;
@@ -15,6 +16,8 @@ pub struct Workspace {
     pub(super) shape: RowShape,
     pub(super) trail: Trail,
     pub(super) canonical: Canonical,
+    /// A named route's values; made once, and kept when the database is opened anew.
+    pub(super) bound: Option<Bound>,
 }
 
 const _: () = assert!(
@@ -33,6 +36,7 @@ impl Workspace {
             shape: RowShape::new(),
             trail: Trail::new(),
             canonical: Canonical::new(),
+            bound: None,
         }
     }
 

@@ -23,7 +23,7 @@ pub fn get(path: &str, options: &Options) -> Result<u8, StartError> {
     let state = state::state(&database.facts.resolved);
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
     let page_slots = serve::install(&mut arenas, &database, &state)?;
-    let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
+    let how = How { immutable: database.immutable, writable: false, page_slots, page_bytes: database.facts.page_size as usize };
     let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
         .map_err(|error| serve::cannot_open(&database.facts, &error))?;
     let mut back =

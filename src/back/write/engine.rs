@@ -7,7 +7,8 @@ use rusqlite::{Connection, Statement, ffi};
 
 use super::answer::Answer;
 use super::idempotency::{self, Earlier, Key};
-use super::{Work, Works};
+use super::work::Work;
+use crate::api::named::Bound;
 use crate::api::problem::Problem;
 use crate::api::statements::Statements;
 use crate::api::value::Value;
@@ -28,6 +29,7 @@ pub struct Engine<'e, 'c, 't> {
     pub conn: &'c Connection,
     pub held: &'e mut Held<'c>,
     pub shape: &'e mut RowShape,
+    pub bound: &'e mut Bound,
     pub turns: &'e Turns<'t>,
     pub config: &'e Config,
     pub reply: &'e mut Reply,
@@ -39,10 +41,15 @@ impl Engine<'_, '_, '_> {
     ///
     /// # Errors
     /// Why it failed.
-    pub fn execute<W: Works>(&mut self, item: &Item, works: &mut W) -> Result<Done, Fault> {
-        let mut work = works.begin(item, self.config)?;
-        let place = work.route();
-        let route = &self.config.routes()[place];
+    pub fn execute(&mut self, item: &Item) -> Result<Done, Fault> {
+        let ran = self.execute_allowed(item);
+        self.held.rest();
+        ran
+    }
+
+    fn execute_allowed(&mut self, item: &Item) -> Result<Done, Fault> {
+        let mut work = Work::of(item, self.config)?;
+        let (place, route) = (work.place, work.route());
         let (bytes, request) = (item.exchange.current(), item.exchange.request());
         let key = match route.idempotent {
             true => Key::of(request.fields(bytes, "idempotency-key"), self.config.text(route.path), route.verb)?,
@@ -54,7 +61,7 @@ impl Engine<'_, '_, '_> {
                 Earlier::Answer(done) => return Ok(done),
             }
         }
-        let done = self.run(&mut work, route, item)?;
+        let done = self.run(&mut work, item)?;
         if let Some(key) = &key {
             let body = &self.reply.body()[done.span.range()];
             idempotency::keep(self.held, key, bytes, request, &done, body)?;
@@ -62,22 +69,23 @@ impl Engine<'_, '_, '_> {
         Ok(done)
     }
 
-    fn run(&mut self, work: &mut impl Work, route: &Route, item: &Item) -> Result<Done, Fault> {
+    fn run(&mut self, work: &mut Work<'_>, item: &Item) -> Result<Done, Fault> {
+        let route = work.route();
         let sql = self.config.text(route.sql);
         let answering = self.answering(sql)?;
         let mut answer = Answer::new(route, work.is_array(), self.reply.len());
         for element in 0..work.elements() {
-            work.bind_next()?;
+            work.bind_next(self.bound)?;
             if element == 0 && answering.is_some() {
-                answer.choose_media(item, work.format())?;
+                answer.choose_media(item, self.bound.format())?;
             }
-            self.element(work, route, answering, &mut answer).map_err(|fault| match fault {
-                Fault::Problem(problem) if work.is_array() => Fault::Problem(of_element(problem, element)),
+            self.element(route, answering, &mut answer).map_err(|fault| match fault {
+                Fault::Problem(problem) if work.is_array() => Fault::Problem(of_element(problem, element + 1, work.elements())),
                 fault => fault,
             })?;
         }
         let span = answer.end(answering.is_some(), self.reply)?;
-        Ok(Done { status: answer.status(), body: answer.body(), span, route: work.route() as u16, replayed: false })
+        Ok(Done { status: answer.status(), body: answer.body(), span, route: work.place as u16, replayed: false })
     }
 
     /// The place of the last statement that gives rows: it is the answer. Every statement is prepared before the first one runs.
@@ -92,14 +100,12 @@ impl Engine<'_, '_, '_> {
         Ok(answering)
     }
 
-    fn element(
-        &mut self, work: &mut impl Work, route: &Route, answering: Option<usize>, answer: &mut Answer,
-    ) -> Result<(), Fault> {
+    fn element(&mut self, route: &Route, answering: Option<usize>, answer: &mut Answer) -> Result<(), Fault> {
         let changes = self.conn.total_changes();
         let given = answer.given();
         for (place, text) in Statements::of(self.config.text(route.sql)).enumerate() {
             let answer = (Some(place) == answering).then_some(&mut *answer);
-            self.statement(text, work, self.config.params(route), answer)?;
+            self.statement(text, self.config.params(route), answer)?;
             if self.turns.look() {
                 return Err(Fault::Interrupted);
             }
@@ -116,10 +122,10 @@ impl Engine<'_, '_, '_> {
         if missed { Err(no_row().into()) } else { Ok(()) }
     }
 
-    fn statement(&mut self, sql: &str, work: &impl Work, params: &[Param], answer: Option<&mut Answer>) -> Result<(), Fault> {
+    fn statement(&mut self, sql: &str, params: &[Param], answer: Option<&mut Answer>) -> Result<(), Fault> {
         let statement = self.held.get_allowed(sql, Allowed::Write).map_err(|error| fault(&error))?;
         let ran =
-            bind(statement, work, params, self.config).and_then(|()| step(statement, answer, self.shape, self.reply, self.turns));
+            bind(statement, self.bound, params, self.config).and_then(|()| step(statement, answer, self.shape, self.reply, self.turns));
         // Long values would stay in SQLite's heap as long as the statement is held.
         statement.clear_bindings();
         ran
@@ -132,13 +138,13 @@ impl Engine<'_, '_, '_> {
     }
 }
 
-fn bind(statement: &mut Statement<'_>, work: &impl Work, params: &[Param], config: &Config) -> Result<(), Fault> {
+fn bind(statement: &mut Statement<'_>, bound: &Bound, params: &[Param], config: &Config) -> Result<(), Fault> {
     for at in 1..=statement.parameter_count() {
         let name = statement.parameter_name(at).and_then(|name| name.get(1..)).unwrap_or_default();
         let Some(place) = params.iter().position(|param| config.text(param.name) == name) else {
             return Err(Problem::new(500, "route-parameter", "The route's SQL names an unknown parameter").into());
         };
-        let value = match work.value(place) {
+        let value = match bound.value(place) {
             Value::Null => ToSqlOutput::Owned(rusqlite::types::Value::Null),
             Value::Integer(number) => ToSqlOutput::Owned(rusqlite::types::Value::Integer(number)),
             Value::Real(number) => ToSqlOutput::Owned(rusqlite::types::Value::Real(number)),
@@ -187,8 +193,7 @@ fn no_row() -> Problem {
 }
 
 /// Says which element of an array it was, counted from 1.
-fn of_element(problem: Problem, element: usize) -> Problem {
-    let detail = problem.detail.clone();
-    let blank = Problem { detail: Default::default(), ..problem };
-    blank.detail(format_args!("element {}: {detail}", element + 1))
+fn of_element(mut problem: Problem, number: usize, count: usize) -> Problem {
+    let detail = core::mem::take(&mut problem.detail);
+    problem.detail(format_args!("element {number} of {count}: {detail}"))
 }

@@ -1,6 +1,5 @@
 //! Transactions: which writes share one, what ends one, and who runs again alone.
 
-use super::Works;
 use super::control::Control;
 use super::engine::Engine;
 use crate::api::problem::Problem;
@@ -33,11 +32,10 @@ enum Kept {
 }
 
 /// A batch on its way.
-pub struct Group<'g, 'c, 't, W> {
+pub struct Group<'g, 'c, 't> {
     pub engine: Engine<'g, 'c, 't>,
     pub control: &'g mut Control<'c>,
     pub snapshot: &'g Snapshot<'c>,
-    pub works: &'g mut W,
     /// The schema's version that the catalog is of.
     pub schema: i64,
     pub commit: &'g mut Commit,
@@ -74,7 +72,7 @@ impl Drop for Tentative<'_> {
     }
 }
 
-impl<W: Works> Group<'_, '_, '_, W> {
+impl Group<'_, '_, '_> {
     /// Runs all items that have no outcome: together, and those alone that this leaves without one.
     pub fn run(&mut self, batch: &mut Batch) -> Ran {
         let items = &mut batch.items[..];
@@ -175,7 +173,7 @@ impl<W: Works> Group<'_, '_, '_, W> {
         let mut freed = false;
         loop {
             turns.limit(limit);
-            let ran = self.engine.execute(item, self.works);
+            let ran = self.engine.execute(item);
             let fault = match ran.and_then(|done| self.control.release(turns).map(|()| done).map_err(|error| fault(&error))) {
                 Ok(done) => return Kept::Settled(Some(Written::Done(done))),
                 Err(fault) => fault,
@@ -219,7 +217,7 @@ impl<W: Works> Group<'_, '_, '_, W> {
             }
             let before = self.begin()?;
             turns.limit(item.deadline);
-            let ran = self.engine.execute(item, self.works).and_then(|done| self.commit(before).map(|()| done));
+            let ran = self.engine.execute(item).and_then(|done| self.commit(before).map(|()| done));
             let fault = match ran {
                 Ok(done) => break Written::Done(done),
                 Err(fault) => fault,

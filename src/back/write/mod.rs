@@ -22,6 +22,7 @@ mod group;
 mod idempotency;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use checkpoint::{Checkpoint, LogSize};
 pub use control::Control;
@@ -32,54 +33,13 @@ use self::group::{Group, Ran};
 use super::constraint::{self, Fault, fault};
 use super::run::{Back, schema_problem};
 use super::turns::{Turn, Turns, with_turns};
+use crate::api::named::Bound;
 use crate::api::problem::Problem;
-use crate::api::table_query::Format;
-use crate::api::value::Value;
 use crate::config::Config;
-use crate::job::{Batch, BatchEnd, Commit, Go, Item, Micros, Outcome, Reply, TableSet, Written};
+use crate::job::{Batch, BatchEnd, Commit, Go, Micros, Outcome, Reply, TableSet, Written};
 
 /// How often a batch starts over because the schema changed under it.
 const SCHEMA_RETRIES: usize = 3;
-
-/// The work of one write: which route's statements, how often, with which values.
-pub trait Work {
-    /// The route's place in the configuration.
-    fn route(&self) -> usize;
-
-    /// Whether the body was an array: the answer is then one, also for one element.
-    fn is_array(&self) -> bool;
-
-    /// How often the statements run: once for each element of an array, else once.
-    fn elements(&self) -> usize;
-
-    /// Binds the next element's values; called once for each.
-    ///
-    /// # Errors
-    /// A problem when a value is missing or not what it should be.
-    fn bind_next(&mut self) -> Result<(), Problem>;
-
-    /// The format that the query asked for; known from the first element on.
-    fn format(&self) -> Option<Format> {
-        None
-    }
-
-    /// The current element's value for the parameter at this place among the route's.
-    fn value(&self, parameter: usize) -> Value<'_>;
-}
-
-/// Finds the work in a request.
-pub trait Works {
-    /// What one request asks for.
-    type Work<'w>: Work
-    where
-        Self: 'w;
-
-    /// Begins the work of `item`. May be called more than once for the same item.
-    ///
-    /// # Errors
-    /// A problem when the request means nothing.
-    fn begin<'w>(&'w mut self, item: &'w Item, config: &'w Config) -> Result<Self::Work<'w>, Problem>;
-}
 
 impl<'c> Back<'c> {
     /// Makes the connection ready for the configuration's writes: our own table, where a route is idempotent. At start, and before a new
@@ -99,9 +59,7 @@ impl<'c> Back<'c> {
 
     /// Runs the writes of a batch to their outcomes; their answers' bodies are then in `reply`, which is emptied before. `turn` is called
     /// meanwhile; when it says stop, a batch of one is interrupted, and a larger one runs to its end.
-    pub fn write_with<W: Works>(
-        &mut self, batch: &mut Batch, config: &Config, works: &mut W, reply: &mut Reply, turn: Turn<'_>,
-    ) -> BatchEnd {
+    pub fn write(&mut self, batch: &mut Batch, config: &Config, reply: &mut Reply, turn: Turn<'_>) -> BatchEnd {
         let (conn, started) = (self.conn, self.started);
         let alone = batch.items.len() < 2;
         let mut patient = |wait: Micros| match turn(wait) {
@@ -110,7 +68,7 @@ impl<'c> Back<'c> {
         };
         reply.clear();
         let (end, gap) = with_turns(conn, started, Micros::MAX, &mut patient, |turns| {
-            let end = self.write_in_turns(batch, config, works, reply, turns);
+            let end = self.write_in_turns(batch, config, reply, turns);
             // No statement may be prepared under the last one's list.
             self.held.begin();
             if self.snapshot.is_lost() {
@@ -122,15 +80,13 @@ impl<'c> Back<'c> {
         end
     }
 
-    fn write_in_turns<W: Works>(
-        &mut self, batch: &mut Batch, config: &Config, works: &mut W, reply: &mut Reply, turns: &Turns<'_>,
-    ) -> BatchEnd {
+    fn write_in_turns(&mut self, batch: &mut Batch, config: &Config, reply: &mut Reply, turns: &Turns<'_>) -> BatchEnd {
         let mut commit = Commit::NONE;
         self.held.begin();
         for _ in 0..SCHEMA_RETRIES {
             let ran = match self.ready(turns) {
                 Err(problem) => Ran::Refused(problem),
-                Ok(()) => self.run_group(batch, config, works, reply, turns, &mut commit),
+                Ok(()) => self.run_group(batch, config, reply, turns, &mut commit),
             };
             commit.tables = commit.tables.or(&self.held.job_uses().writes);
             let problem = match ran {
@@ -158,13 +114,14 @@ impl<'c> Back<'c> {
         BatchEnd::Ended(commit)
     }
 
-    fn run_group<W: Works>(
-        &mut self, batch: &mut Batch, config: &Config, works: &mut W, reply: &mut Reply, turns: &Turns<'_>, commit: &mut Commit,
+    fn run_group(
+        &mut self, batch: &mut Batch, config: &Config, reply: &mut Reply, turns: &Turns<'_>, commit: &mut Commit,
     ) -> Ran {
         let Some(control) = &mut self.control else { return Ran::Refused(constraint::out_of_memory()) };
-        let (conn, held, shape) = (self.conn, &mut self.held, &mut self.work.shape);
-        let engine = Engine { conn, held, shape, turns, config, reply };
-        Group { engine, control, snapshot: &self.snapshot, works, schema: self.schema_version, commit }.run(batch)
+        let (conn, held, work) = (self.conn, &mut self.held, &mut *self.work);
+        let bound = work.bound.get_or_insert_with(Bound::new);
+        let engine = Engine { conn, held, shape: &mut work.shape, bound, turns, config, reply };
+        Group { engine, control, snapshot: &self.snapshot, schema: self.schema_version, commit }.run(batch)
     }
 
     /// A connection outside of any transaction, with what transactions need.
