@@ -37,7 +37,8 @@ pub struct How {
 
 /// What a connection that writes has besides: WAL, so that one sync is a commit's and readers never wait; acknowledged means on disk; and
 /// checkpoints are jobs of their own.
-const WRITES: &str = "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = 1; PRAGMA wal_autocheckpoint = 0";
+const WRITES: &str =
+    "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = 1; PRAGMA wal_autocheckpoint = 0";
 
 /// Opens `path` for reading, or for writing too.
 ///
@@ -60,9 +61,8 @@ pub fn open(path: &Path, how: How) -> rusqlite::Result<Connection> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     // An eighth of the slots is left to sorters and temporary tables, whose pages come from the same arena.
     let cache_kib = how.page_slots * how.page_bytes / 1024 * 7 / 8;
-    let pragmas = format!(
-        "PRAGMA cache_size = -{cache_kib}; PRAGMA temp_store = 1; PRAGMA cell_size_check = 1; PRAGMA mmap_size = 0"
-    );
+    let pragmas =
+        format!("PRAGMA cache_size = -{cache_kib}; PRAGMA temp_store = 1; PRAGMA cell_size_check = 1; PRAGMA mmap_size = 0");
     conn.execute_batch(&pragmas)?;
     conn.execute_batch(if how.writable { WRITES } else { "PRAGMA query_only = 1" })?;
     Ok(conn)

@@ -124,8 +124,8 @@ impl Engine<'_, '_, '_> {
 
     fn statement(&mut self, sql: &str, params: &[Param], answer: Option<&mut Answer>) -> Result<(), Fault> {
         let statement = self.held.get_allowed(sql, Allowed::Write).map_err(|error| fault(&error))?;
-        let ran =
-            bind(statement, self.bound, params, self.config).and_then(|()| step(statement, answer, self.shape, self.reply, self.turns));
+        let ran = bind(statement, self.bound, params, self.config)
+            .and_then(|()| step(statement, answer, self.shape, self.reply, self.turns));
         // Long values would stay in SQLite's heap as long as the statement is held.
         statement.clear_bindings();
         ran

@@ -128,11 +128,15 @@ impl Group<'_, '_, '_> {
         }
         match self.commit(before) {
             Ok(()) => tentative.kept = true,
-            // They are told that nobody knows.
+            // They are told that nobody knows; whoever failed beside them may have failed by what is not there.
             Err(Fault::Sync) => {
                 tentative.kept = true;
-                for item in tentative.items.iter_mut().filter(|item| matches!(item.outcome, Some(Written::Done(_)))) {
-                    item.outcome = Some(Written::Problem(constraint::not_known()));
+                for at in 0..tentative.items.len() {
+                    if !tentative.is_settled(at) {
+                        let item = &mut tentative.items[at];
+                        let done = matches!(item.outcome, Some(Written::Done(_)));
+                        item.outcome = done.then(|| Written::Problem(constraint::not_known()));
+                    }
                 }
                 return Err(Ran::Lost);
             }

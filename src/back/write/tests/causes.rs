@@ -173,7 +173,8 @@ fn a_failed_write_takes_no_neighbour_with_it() {
             assert_eq!((alone.0, alone.1.as_str()), (status, slug), "{sql}: {alone:?}");
             assert_eq!(take_log(&database.path), [""; 0], "{sql}");
         }
-        let left = "SELECT (SELECT group_concat(id || n || coalesce(u, '') || coalesce(c, '')) FROM t) || (SELECT count(*) FROM rule)
+        let left =
+            "SELECT (SELECT group_concat(id || n || coalesce(u, '') || coalesce(c, '')) FROM t) || (SELECT count(*) FROM rule)
             || (SELECT count(*) FROM child) || (SELECT count(*) FROM later) || (SELECT count(*) FROM exact)";
         assert_eq!(committed(&database.path, left), "1000taken0000");
     }

@@ -200,6 +200,13 @@ impl<'c> Server<'c> {
     }
 }
 
+/// Another program's connection, that waits for nothing.
+pub fn other(path: &Path) -> Connection {
+    let conn = Connection::open(path).unwrap();
+    conn.busy_timeout(std::time::Duration::ZERO).unwrap();
+    conn
+}
+
 /// The only value of a query by another connection: what is committed.
 pub fn committed(path: &Path, sql: &str) -> String {
     let conn = Connection::open(path).unwrap();
