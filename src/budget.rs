@@ -240,8 +240,11 @@ pub const BATCH_ITEM_BYTES: usize = 720;
 /// A whole batch.
 pub const BATCH_BYTES: usize = BATCH * BATCH_ITEM_BYTES + 64;
 
-/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache, configuration and batch beside it.
-pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES + BATCH_BYTES;
+/// The values of a named route's parameters, of the request that runs: what its target and body decode to; `back` asserts it.
+pub const BOUND_BYTES: usize = TARGET_BYTES + BODY_BYTES + KIB;
+
+/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache, configuration, batch and values beside it.
+pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES + BATCH_BYTES + BOUND_BYTES;
 /// Part of Rust's heap that is set aside at start: when the rest is used up it is released, and new work is refused.
 pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
@@ -300,6 +303,7 @@ pub const PROCESS: &[Row] = &[
     row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 512 bytes, beside HEAP_KIB in the Rust heap"),
     row("configurations", CONFIGS_BYTES, "2 x (CONFIG_FILE_KIB + ROUTES x 160 + ROUTE_PARAMS x 96 + 8 KiB), beside HEAP_KIB"),
     row("write batch", BATCH_BYTES, "BATCH x 720 bytes, beside HEAP_KIB"),
+    row("a named route's values", BOUND_BYTES, "TARGET_BYTES + BODY_BYTES + 1 KiB, beside HEAP_KIB"),
     row("SQLite heap", SQLITE_HEAP_BYTES, "SQLITE_HEAP_KIB"),
     row("SQLite page cache", SQLITE_PAGES_BYTES, "SQLITE_PAGES_KIB"),
     row("catalog of tables and columns", CATALOG_BYTES, CATALOG_TEXT),

@@ -1,6 +1,9 @@
 //! A write's errors as answers: a violated constraint by its name, and what the disk or the schema refused.
+#![allow(unsafe_code)]
 
-use rusqlite::{Error, ErrorCode, ffi};
+use std::ffi::c_int;
+
+use rusqlite::{Connection, Error, ErrorCode, ffi};
 
 use crate::api::problem::Problem;
 use crate::budget::SQLITE_LENGTH_KIB;
@@ -109,6 +112,14 @@ fn violated(extended: i32) -> Problem {
 /// The 422 for rows that would point at nothing, or be pointed at without being there.
 pub fn foreign_key() -> Problem {
     Problem::new(422, "constraint-foreign-key", "A row that is referred to is not there")
+}
+
+/// Whether a row points at nothing, and would still at COMMIT.
+pub fn deferred_violations(conn: &Connection) -> bool {
+    let (mut now, mut peak): (c_int, c_int) = (0, 0);
+    // SAFETY: the connection is open for as long as it is borrowed; both pointers are to live integers.
+    unsafe { ffi::sqlite3_db_status(conn.handle(), ffi::SQLITE_DBSTATUS_DEFERRED_FKS, &raw mut now, &raw mut peak, 0) };
+    now != 0
 }
 
 fn type_mismatch() -> Problem {

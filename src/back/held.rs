@@ -1,6 +1,6 @@
 //! Prepared statements that are held between requests: a fixed number, the least recently used one goes first.
 
-use rusqlite::{Connection, Statement, StatementStatus};
+use rusqlite::{Connection, Statement, StatementStatus, ffi};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
@@ -101,7 +101,7 @@ impl<'c> Held<'c> {
         self.authorizer.allow(allowed);
         let at = match self.entries.iter().position(|entry| entry.name == name) {
             Some(at) => at,
-            None => self.prepare(name, sql).inspect_err(|_| self.authorizer.allow(Allowed::Everything))?,
+            None => self.prepare(name, sql, allowed).inspect_err(|_| self.authorizer.allow(Allowed::Everything))?,
         };
         let entry = &mut self.entries[at];
         entry.used = self.uses;
@@ -120,7 +120,7 @@ impl<'c> Held<'c> {
         self.entries.len()
     }
 
-    fn prepare(&mut self, name: Name, sql: &str) -> rusqlite::Result<usize> {
+    fn prepare(&mut self, name: Name, sql: &str, allowed: Allowed) -> rusqlite::Result<usize> {
         if self.entries.is_full() {
             let oldest = (0..self.entries.len()).min_by_key(|&at| self.entries[at].used);
             if let Some(oldest) = oldest {
@@ -128,6 +128,10 @@ impl<'c> Held<'c> {
             }
         }
         let statement = self.conn.prepare(sql)?;
+        // VACUUM asks no authorizer.
+        if allowed == Allowed::Read && !statement.readonly() {
+            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_AUTH), None));
+        }
         let (used, uses) = (self.uses, self.authorizer.uses());
         let pushed = self.entries.push(Entry { name, used, uses, preparations: 0, statement });
         assert!(pushed.is_ok(), "one entry was dropped when it was full");
@@ -172,6 +176,22 @@ mod tests {
             names.contains(&held.name(&sql(0), Allowed::Everything)) && !names.contains(&held.name(&sql(1), Allowed::Everything))
         );
         assert!(held.get("SELECT nonsense FROM nowhere").is_err());
+    }
+
+    #[test]
+    fn what_one_may_another_may_not() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE t(a)").unwrap();
+        let mut held = Held::new(&conn, [7; 16]);
+        for sql in ["INSERT INTO t VALUES (1)", "VACUUM", "PRAGMA user_version"] {
+            assert!(held.get(sql).is_ok());
+            assert!(held.get_allowed(sql, Allowed::Read).is_err(), "{sql}: held for us, and for nobody else");
+            assert!(conn.prepare("PRAGMA user_version").is_ok(), "a refusal is over when it is told");
+        }
+        assert!(held.get_allowed("SELECT a FROM t", Allowed::Read).is_ok());
+        assert!(conn.prepare("PRAGMA user_version").is_err(), "while a statement with a list is used everything has that list");
+        held.rest();
+        assert!(conn.prepare("PRAGMA user_version").is_ok());
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl<'c> Back<'c> {
         conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant,
     ) -> Result<Back<'c>, DescribeError> {
         let (held, snapshot) = (Held::new(conn, key), Snapshot::new(conn));
+        work.make_room();
         let mut back = Back { conn, held, snapshot, work, control: None, schema_version: NO_SCHEMA, started, longest_gap: 0 };
         back.read_schema()?;
         back.snapshot.examine();

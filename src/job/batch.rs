@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_commit_is_only_ours_when_nobody_came_between() {
-        let cases: &[(&[(Option<Stamp>, Option<Stamp>)], bool)] = &[
+        type Name = Option<Stamp>;
+        let cases: &[(&[(Name, Name)], bool)] = &[
             (&[(stamp(1), stamp(2))], true),
             (&[(stamp(1), stamp(1))], true),
             (&[(stamp(1), stamp(3))], false),

@@ -1,9 +1,7 @@
 //! One write: its elements, their statements, its rows. Knows nothing of transactions but that there is one.
 
-use std::ffi::c_int;
-
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Statement, ffi};
+use rusqlite::{Connection, Statement};
 
 use super::answer::Answer;
 use super::idempotency::{self, Earlier, Key};
@@ -111,7 +109,7 @@ impl Engine<'_, '_, '_> {
             }
         }
         // A deferred violation is its own, so it is told now: at COMMIT it would be everybody's.
-        if deferred_violations(self.conn) {
+        if constraint::deferred_violations(self.conn) {
             return Err(constraint::foreign_key().detail(format_args!("FOREIGN KEY constraint failed")).into());
         }
         let silent = answering.is_none() && route.rows == Rows::One && route.verb != Verb::Post;
@@ -177,15 +175,6 @@ fn step(
         }
     }
     Ok(())
-}
-
-/// Whether a row points at nothing, and would still at COMMIT.
-#[allow(unsafe_code)]
-fn deferred_violations(conn: &Connection) -> bool {
-    let (mut now, mut peak): (c_int, c_int) = (0, 0);
-    // SAFETY: the connection is open for as long as it is borrowed; both pointers are to live integers.
-    unsafe { ffi::sqlite3_db_status(conn.handle(), ffi::SQLITE_DBSTATUS_DEFERRED_FKS, &raw mut now, &raw mut peak, 0) };
-    now != 0
 }
 
 fn no_row() -> Problem {

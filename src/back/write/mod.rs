@@ -11,6 +11,9 @@
 //! transaction, savepoints and all: after each error `sqlite3_get_autocommit` is asked. Then whoever caused it has its error, and the others
 //! run singly, in their order, each in a transaction of its own: a lost batch costs its neighbours a retry and never an error.
 //!
+//! The only reads inside are those of the writes themselves: RETURNING, a SELECT among a route's statements, our own table. What they see of
+//! others is told when those are committed too, or not at all.
+//!
 //! Deadlines nest. In a batch a write is stopped halfway to the earliest deadline of all, so that what is left is enough to run the others
 //! alone; who was stopped there runs last, alone, up to its own deadline.
 
@@ -30,12 +33,14 @@ pub use idempotency::OWN_SCHEMA;
 
 use self::engine::Engine;
 use self::group::{Group, Ran};
+use super::authorizer::Allowed;
 use super::constraint::{self, Fault, fault};
 use super::run::{Back, schema_problem};
 use super::turns::{Turn, Turns, with_turns};
 use crate::api::named::Bound;
 use crate::api::problem::Problem;
-use crate::config::Config;
+use crate::api::statements::Statements;
+use crate::config::{Config, Verb};
 use crate::job::{Batch, BatchEnd, Commit, Go, Micros, Outcome, Reply, TableSet, Written};
 
 /// How often a batch starts over because the schema changed under it.
@@ -55,6 +60,18 @@ impl<'c> Back<'c> {
             self.conn.execute_batch(OWN_SCHEMA)?;
         }
         Ok(())
+    }
+
+    /// Prepares every statement of a route as it will be run.
+    ///
+    /// # Errors
+    /// The first that cannot be prepared, or may not be, and what SQLite said.
+    pub fn check_statements<'s>(&mut self, verb: Verb, sql: &'s str) -> Result<(), (&'s str, rusqlite::Error)> {
+        let allowed = if verb.writes() { Allowed::Write } else { Allowed::Read };
+        let checked = Statements::of(sql)
+            .try_for_each(|statement| self.held.get_allowed(statement, allowed).map(|_| ()).map_err(|error| (statement, error)));
+        self.held.rest();
+        checked
     }
 
     /// Runs the writes of a batch to their outcomes; their answers' bodies are then in `reply`, which is emptied before. `turn` is called

@@ -50,7 +50,7 @@ fn a_commit_tells_the_tables_that_it_wrote_and_no_other() {
         (post("/words", ""), &["everything"]),
     ];
     for (asked, tables) in cases {
-        let (told, commit) = server.run(&[asked.clone()]);
+        let (told, commit) = server.run(std::slice::from_ref(asked));
         assert_eq!(told[0].0, 204, "{told:?}");
         assert!(commit.only_ours && commit.before.is_some() && commit.after == server.back.freshness().current(), "{commit:?}");
         let catalog = server.back.catalog();
@@ -119,6 +119,49 @@ fn another_processs_lock_is_busy_and_leaves_no_outcome() {
         assert!(server.told(&batch).iter().all(|told| told.0 == 204));
     }
     assert_eq!(committed(&database.path, "SELECT count(*) || ',' || (SELECT count(*) FROM c) FROM a"), "4,2");
+}
+
+#[test]
+fn outside_of_wal_mode_a_reader_makes_the_commit_busy() {
+    let work = workspace!();
+    let database = database(SCHEMA);
+    let conn = ours(&database.path);
+    conn.execute_batch("PRAGMA journal_mode = delete").unwrap();
+    let mut server = Server::new(&conn, work, config());
+    let reader = other(&database.path);
+    for count in [1, 3] {
+        let mut batch = server.batch(&vec![post("/a", ""); count]);
+        reader.execute_batch("BEGIN; SELECT * FROM c").unwrap();
+        assert_eq!(server.write(&mut batch), BatchEnd::Busy);
+        assert!(conn.is_autocommit() && batch.items.iter().all(|item| item.outcome.is_none()));
+        reader.execute_batch("COMMIT").unwrap();
+        let BatchEnd::Ended(commit) = server.write(&mut batch) else { panic!("nobody is in the way") };
+        assert!(!commit.only_ours && commit.before.is_none() && commit.commits == 1, "{commit:?}");
+    }
+    let told = server.run(&[post("/a", ""), post("/rolls", &x(5)), post("/a", "")]).0;
+    assert!(told.iter().map(|told| told.0).eq([204, 409, 204]), "{told:?}");
+    assert_eq!(server.back.checkpoint(Checkpoint::Passive, &mut |_| Go::On).unwrap(), None);
+    assert_eq!(committed(&database.path, "SELECT CAST(count(*) AS TEXT) FROM a"), "6");
+}
+
+#[test]
+fn a_routes_statements_are_checked_before_they_are_served() {
+    let work = workspace!();
+    let database = database(SCHEMA);
+    let conn = ours(&database.path);
+    let mut server = Server::new(&conn, work, config());
+    let both = "INSERT INTO a VALUES (1); SELECT nothing FROM a";
+    for (verb, sql, statement) in [
+        (Verb::Post, "INSERT INTO a VALUES (:x); SELECT x FROM a;", None),
+        (Verb::Get, "SELECT x FROM a", None),
+        (Verb::Get, "INSERT INTO a VALUES (1)", Some("INSERT INTO a VALUES (1)")),
+        (Verb::Post, both, Some(" SELECT nothing FROM a")),
+        (Verb::Put, "DROP TABLE a", Some("DROP TABLE a")),
+    ] {
+        let refused = server.back.check_statements(verb, sql).err().map(|(statement, _)| statement);
+        assert_eq!(refused, statement, "{sql}");
+        assert!(conn.prepare("PRAGMA user_version").is_ok());
+    }
 }
 
 #[test]

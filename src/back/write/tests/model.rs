@@ -163,7 +163,9 @@ fn state(path: &Path) -> Model {
     let mut kv = conn.prepare("SELECT k, v FROM kv").unwrap();
     model.kv.extend(kv.query_map([], |row| Ok((row.get::<_, u8>(0)?, row.get::<_, u8>(1)?))).unwrap().map(Result::unwrap));
     let mut child = conn.prepare("SELECT k, count(*) FROM child GROUP BY k").unwrap();
-    model.child.extend(child.query_map([], |row| Ok((row.get::<_, u8>(0)?, row.get::<_, i64>(1)? as usize))).unwrap().map(Result::unwrap));
+    model.child.extend(
+        child.query_map([], |row| Ok((row.get::<_, u8>(0)?, row.get::<_, i64>(1)? as usize))).unwrap().map(Result::unwrap),
+    );
     model
 }
 
