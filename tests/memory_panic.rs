@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use flagstone::back::heap::Arenas;
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
 use flagstone::budget::{ANSWER_BYTES, REQUEST_BYTES};
-use flagstone::config::Limits;
+use flagstone::config::Config;
 use flagstone::event_loop::{self, End, Surroundings};
 use flagstone::front::net::{Accepted, EVENTS, Net, Peer, Ready, Token};
 use flagstone::front::slots::Listening;
@@ -236,7 +237,7 @@ const SQL: &str = "
 fn setup() -> Setup {
     let mut listeners = heapless::Vec::new();
     listeners.push(Listening::Public).expect("room for eight");
-    Setup { listeners, limits: Limits::DEFAULT, tag_key: TagKey([7; 16]), hosts: Hosts::new("test"), local_ops: true }
+    Setup { listeners, config: Rc::new(Config::new()), tag_key: TagKey([7; 16]), hosts: Hosts::new("test"), local_ops: true }
 }
 
 #[test]

@@ -250,7 +250,7 @@ impl<N: Net> Front<N> {
             let draining = self.draining_since.is_some();
             self.set_closing(index, if draining { CloseReason::Drained } else { CloseReason::ClientAsked });
         } else {
-            let (now, idle) = (self.now, self.setup.limits.idle_ms * MS);
+            let (now, idle) = (self.now, self.setup.config.limits.idle_ms * MS);
             self.slots.at(index).enter(State::Idle, now, idle);
             self.next_timer = self.next_timer.min(now + idle);
         }

@@ -123,7 +123,7 @@ impl<N: Net> Front<N> {
         if !running && !self.queue.slots().any(|slot| self.slots.peek(slot).key == key) {
             return false;
         }
-        let (now, queue) = (self.now, self.setup.limits.queue_ms * MS);
+        let (now, queue) = (self.now, self.setup.config.limits.queue_ms * MS);
         self.slots.at(index).enter(State::Joined, now, queue);
         self.slots.at(index).job_began = running;
         self.next_timer = self.next_timer.min(now + queue);

@@ -67,7 +67,7 @@ impl<N: Net> Front<N> {
         if !asked {
             self.metrics.abandoned_jobs += 1;
         }
-        if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.limits.busy_ms * MS {
+        if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.limits.busy_ms * MS {
             self.metrics.busy_retries += 1;
             self.tell_joiners(key, false);
             match asked {
@@ -144,7 +144,7 @@ impl<N: Net> Front<N> {
     }
 
     pub(super) fn enqueue(&mut self, index: u16, since: Micros, not_before: Micros) {
-        let (now, queue_ms) = (self.now, self.setup.limits.queue_ms);
+        let (now, queue_ms) = (self.now, self.setup.config.limits.queue_ms);
         let slot = self.slots.at(index);
         let account = slot.client.account(index);
         slot.enter(State::Queued, now, (since + queue_ms * MS).saturating_sub(now));

@@ -84,14 +84,14 @@ impl<N: Net> Front<N> {
             Peer::Unix => (Client::Exempt, true),
         };
         let counted = if listening == Listening::Ops { Client::Exempt } else { client };
-        if !self.clients.enter(counted, self.setup.limits.slots_per_client) {
+        if !self.clients.enter(counted, self.setup.config.limits.slots_per_client) {
             return self.turn_away(socket, Refusal::ClientCap, CLIENT_CAP);
         }
         let Some(index) = self.free_slot(listening) else {
             self.clients.leave(counted);
             return self.turn_away(socket, Refusal::SlotsFull, NO_SLOT);
         };
-        let (now, first_byte) = (self.now, self.setup.limits.first_byte_ms * MS);
+        let (now, first_byte) = (self.now, self.setup.config.limits.first_byte_ms * MS);
         let slot = self.slots.at(index);
         slot.socket = Some(socket);
         (slot.client, slot.local, slot.listening) = (counted, local, listening);
@@ -151,7 +151,7 @@ impl<N: Net> Front<N> {
             self.metrics.closed[CloseReason::Refused as usize] += 1;
             return;
         };
-        let (now, linger) = (self.now, self.setup.limits.linger_ms * MS);
+        let (now, linger) = (self.now, self.setup.config.limits.linger_ms * MS);
         let slot = self.slots.at(index);
         slot.socket = Some(socket);
         slot.client = Client::Exempt;

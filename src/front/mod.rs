@@ -24,7 +24,7 @@ use heapless::Deque;
 
 use crate::api::canonical::Canonical;
 use crate::budget::{CONNECTIONS, OUTPUT_BLOCK_BYTES, SLOTS};
-use crate::config::Limits;
+use crate::config::Config;
 use crate::http::date::DateCache;
 use crate::http::etag::TagKey;
 use crate::job::{Current, Exchange, Micros, SlotId};
@@ -68,8 +68,8 @@ pub enum Wait {
 pub struct Setup {
     /// What each listener's connections may ask for, in the order of the network's listeners.
     pub listeners: heapless::Vec<Listening, { mio_net::MAX_LISTENERS }>,
-    /// Times and thresholds.
-    pub limits: Limits,
+    /// The running configuration.
+    pub config: Rc<Config>,
     /// The installation's key for entity tags.
     pub tag_key: TagKey,
     /// The names under which this server may be asked.
@@ -144,7 +144,7 @@ impl<N: Net> Front<N> {
         let spare_exchange = Some(exchange());
         let listeners = setup.listeners.iter().map(|&kind| listener::Listener::new(kind)).collect();
         let now = net.now();
-        let cache = Cache::new(regions.cache, setup.limits.cache_ttl_ms * MS);
+        let cache = Cache::new(regions.cache, setup.config.limits.cache_ttl_ms * MS);
         Front {
             net,
             setup,
@@ -357,7 +357,7 @@ impl<N: Net> Front<N> {
                 _ => {}
             }
         }
-        self.next_timer = self.next_timer.min(self.now + self.setup.limits.drain_ms * MS);
+        self.next_timer = self.next_timer.min(self.now + self.setup.config.limits.drain_ms * MS);
     }
 
     /// Ends a connection: its place is free at once, whatever of it is still under way.

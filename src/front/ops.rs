@@ -89,7 +89,7 @@ impl<N: Net> Front<N> {
             part(
                 "slots of one client",
                 "slots",
-                self.setup.limits.slots_per_client,
+                self.setup.config.limits.slots_per_client,
                 usize::from(self.clients.largest()),
                 usize::from(self.clients.largest_ever()),
             ),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, ffi};
@@ -19,7 +20,7 @@ use crate::back::open::{How, open};
 use crate::back::{Back, DescribeError, Workspace};
 use crate::budget::{ANSWER_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
 use crate::cli::{Demo, Options};
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 use crate::demo::{self, DemoDir};
 use crate::event_loop::{self, End, Surroundings};
 use crate::front::mio_net::MioNet;
@@ -257,7 +258,13 @@ fn front(bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, starte
 }
 
 pub(super) fn setup(listeners: heapless::Vec<Listening, { crate::front::mio_net::MAX_LISTENERS }>, state: &State) -> Setup {
-    Setup { listeners, limits: Limits::DEFAULT, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()), local_ops: true }
+    Setup {
+        listeners,
+        config: Rc::new(Config::new()),
+        tag_key: state.tag_key,
+        hosts: Hosts::new(&block::hostname()),
+        local_ops: true,
+    }
 }
 
 /// env_logger into the ring, at RUST_LOG's level or `info`. A line is `LEVEL message`; whoever collects stderr knows the time.
