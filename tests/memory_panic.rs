@@ -250,7 +250,7 @@ fn a_panic_ends_one_connection_and_its_memory_is_given_back() {
     rusqlite::Connection::open(&path).expect("a database").execute_batch(SQL).expect("SQL");
     let conn = open(&path, How { immutable: false, page_slots, page_bytes: 4096 }).expect("a database");
     let work = Workspace::take().expect("the first to take it");
-    let mut back = Back::new(&conn, work, [7; 16], Instant::now()).expect("a schema");
+    let mut back = Back::new(&conn, work, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
     let mut reply = Reply::new(REPLY.take().expect("the first to take it"));
     let mut front = Front::new(Scripted::new(), setup(), Regions::take().expect("the first to take them"));
     install_log();

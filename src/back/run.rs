@@ -21,6 +21,7 @@ use crate::api::route::Route;
 use crate::api::table_query::{self, Format, TableQuery, TokenError};
 use crate::api::value::Bind;
 use crate::budget::{ANSWER_KIB, QUERY_BYTES};
+use crate::config::{Config, Expose};
 use crate::http::accept::{self, Media};
 use crate::job::{Current, Job, Made, Micros, Outcome, Reply};
 use crate::memory::sink::Sink;
@@ -39,6 +40,7 @@ pub struct Back<'c> {
     held: Held<'c>,
     snapshot: Snapshot<'c>,
     work: &'c mut Workspace,
+    config: Rc<Config>,
     schema_version: i64,
     started: Instant,
     longest_gap: Micros,
@@ -73,18 +75,33 @@ impl From<Problem> for Ended {
 }
 
 impl<'c> Back<'c> {
-    /// Reads the schema of an open connection. `key` names held statements and must be random.
+    /// Reads the schema of an open connection and serves of it what `config` says. `key` names held statements and must be random.
     ///
     /// # Errors
     /// [`DescribeError`].
     pub fn new(
-        conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant,
+        conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant, config: Rc<Config>,
     ) -> Result<Back<'c>, DescribeError> {
         let (held, snapshot) = (Held::new(conn, key), Snapshot::new(conn));
-        let mut back = Back { conn, held, snapshot, work, schema_version: NO_SCHEMA, started, longest_gap: 0 };
+        let mut back = Back { conn, held, snapshot, work, config, schema_version: NO_SCHEMA, started, longest_gap: 0 };
         back.read_schema()?;
         back.snapshot.examine();
         Ok(back)
+    }
+
+    /// Serves what another configuration says from now on.
+    pub fn set_config(&mut self, config: Rc<Config>) {
+        self.config = config;
+        self.expose();
+    }
+
+    fn expose(&mut self) {
+        let Back { work, config, .. } = self;
+        work.catalog.expose(|table| match &config.expose {
+            Expose::Nothing => false,
+            Expose::All => true,
+            Expose::Named(names) => names.iter().any(|&name| config.text(name).eq_ignore_ascii_case(table)),
+        });
     }
 
     /// The schema, as last read.
@@ -250,6 +267,7 @@ impl<'c> Back<'c> {
             self.schema_version = NO_SCHEMA;
             return Err(error);
         }
+        self.expose();
         let catalog = &self.work.catalog;
         let virtuals = catalog.tables().iter().filter(|table| table.kind == Kind::Virtual);
         self.held.set_virtual(virtuals.map(|table| catalog.table_name(table)));

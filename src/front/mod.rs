@@ -205,6 +205,11 @@ impl<N: Net> Front<N> {
         self.last_turn_end = self.now;
     }
 
+    /// The running configuration.
+    pub fn config(&self) -> Rc<Config> {
+        self.setup.config.clone()
+    }
+
     /// Takes over a connected socket that came by no listener.
     pub fn adopt(&mut self, socket: N::Socket) {
         self.admit(socket, net::Peer::Unix, Listening::Public);

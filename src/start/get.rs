@@ -2,12 +2,14 @@
 
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 
 use super::serve::{self, Parts};
 use super::{Exit, StartError, state};
 use crate::back::Back;
 use crate::back::open::How;
 use crate::cli::Options;
+use crate::config::Config;
 use crate::event_loop;
 use crate::front::mio_net::MioNet;
 use crate::front::{Front, Wait};
@@ -26,14 +28,15 @@ pub fn get(path: &str, options: &Options) -> Result<u8, StartError> {
     let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
     let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
         .map_err(|error| serve::cannot_open(&database.facts, &error))?;
-    let mut back =
-        Back::new(&conn, workspace, state::random(), started).map_err(|error| serve::cannot_read(&database.facts, &error))?;
+    let config = Rc::new(Config::new());
+    let mut back = Back::new(&conn, workspace, state::random(), started, config.clone())
+        .map_err(|error| serve::cannot_read(&database.facts, &error))?;
     let failed = |error: std::io::Error| serve::internal(&format!("--get failed: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
     theirs.set_nonblocking(true).map_err(failed)?;
     let net = MioNet::new(heapless::Vec::new(), started).map_err(failed)?;
-    let mut front = Front::new(net, serve::setup(heapless::Vec::new(), &state), regions);
+    let mut front = Front::new(net, serve::setup(heapless::Vec::new(), &state, config), regions);
     front.readings.database.ready = true;
     front.adopt(ours.into());
     let answer = exchange(theirs, path, || {

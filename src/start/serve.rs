@@ -108,7 +108,7 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
     let listed: Vec<(Address, Listening)> = bound.iter().map(|(bound, kind)| (bound.address.clone(), *kind)).collect();
     let state = state::state(&database.facts.resolved);
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
-    let mut front = front(bound, regions, &state, started)?;
+    let mut front = front(bound, regions, &state, started, Rc::new(Config::new()))?;
     install_log();
     let mut around = Around { heap, started, watched: Watched::none(), sealed: None };
     let mut said = String::new();
@@ -150,8 +150,8 @@ fn serve_open(
     // Once there are clients, the waiting is done while they are served.
     let patience = if around.sealed.is_none() { PATIENCE } else { Duration::ZERO };
     let conn = open_patiently(&database.path, how, patience).map_err(|error| cannot_open(&database.facts, &error))?;
-    let mut back =
-        Back::new(&conn, workspace, state::random(), around.started).map_err(|error| cannot_read(&database.facts, &error))?;
+    let mut back = Back::new(&conn, workspace, state::random(), around.started, front.config())
+        .map_err(|error| cannot_read(&database.facts, &error))?;
     around.watched.note_shm();
     front.readings.database.pages_total = page_slots as u64;
     front.readings.database.ready = true;
@@ -245,7 +245,9 @@ fn served(options: &Options, path: &Path) -> String {
     }
 }
 
-fn front(bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, started: Instant) -> Result<Front<MioNet>, StartError> {
+fn front(
+    bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, started: Instant, config: Rc<Config>,
+) -> Result<Front<MioNet>, StartError> {
     let mut sockets = heapless::Vec::new();
     let mut listeners = heapless::Vec::new();
     for (bound, kind) in bound {
@@ -254,17 +256,13 @@ fn front(bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, starte
         }
     }
     let net = MioNet::new(sockets, started).map_err(|error| internal(&format!("the event loop cannot be set up: {error}")))?;
-    Ok(Front::new(net, setup(listeners, state), regions))
+    Ok(Front::new(net, setup(listeners, state, config), regions))
 }
 
-pub(super) fn setup(listeners: heapless::Vec<Listening, { crate::front::mio_net::MAX_LISTENERS }>, state: &State) -> Setup {
-    Setup {
-        listeners,
-        config: Rc::new(Config::new()),
-        tag_key: state.tag_key,
-        hosts: Hosts::new(&block::hostname()),
-        local_ops: true,
-    }
+pub(super) fn setup(
+    listeners: heapless::Vec<Listening, { crate::front::mio_net::MAX_LISTENERS }>, state: &State, config: Rc<Config>,
+) -> Setup {
+    Setup { listeners, config, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()), local_ops: true }
 }
 
 /// env_logger into the ring, at RUST_LOG's level or `info`. A line is `LEVEL message`; whoever collects stderr knows the time.
@@ -292,7 +290,7 @@ fn print_block(
     database: &Database, listed: &[(Address, Listening)], state: &State, back: &Back<'_>, is_demo: bool, served: &str,
 ) {
     let catalog = back.catalog();
-    let tables: Vec<String> = catalog.tables().iter().map(|table| catalog.table_name(table).to_string()).collect();
+    let tables: Vec<String> = catalog.exposed().map(|table| catalog.table_name(table).to_string()).collect();
     let listen: Vec<Address> =
         listed.iter().filter(|(_, kind)| *kind == Listening::Public).map(|(address, _)| address.clone()).collect();
     let ops = listed.iter().find(|(_, kind)| *kind == Listening::Ops).map(|(address, _)| address);

@@ -1,6 +1,7 @@
 //! What a job says of its rows: the stamp, whether they are volatile, what they cost.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -9,6 +10,7 @@ use super::other::Other;
 use crate::back::open::{How, open};
 use crate::back::{Back, Workspace};
 use crate::budget::{ANSWER_BYTES, REQUEST_BYTES};
+use crate::config::Config;
 use crate::job::{Exchange, Go, Job, Made, Micros, Outcome, Reply, SlotId};
 use crate::memory::StaticCell;
 
@@ -36,7 +38,7 @@ impl<'c> Server<'c> {
     fn new(conn: &'c Connection, work: &'c mut Workspace) -> Server<'c> {
         let started = Instant::now();
         let reply = Reply::new(vec![0; ANSWER_BYTES].leak());
-        Server { back: Back::new(conn, work, [7; 16], started).unwrap(), reply, started }
+        Server { back: Back::new(conn, work, [7; 16], started, Rc::new(Config::new())).unwrap(), reply, started }
     }
 
     fn now(&self) -> Micros {
