@@ -133,8 +133,6 @@ settings! {
     ROUTES = "FLAGSTONE_ROUTES" [16, 64, 256] "routes";
     /// Parameters of all named routes together.
     ROUTE_PARAMS = "FLAGSTONE_ROUTE_PARAMS" [64, 384, 1536] "parameters";
-    /// How long a query on a table may run.
-    TABLE_QUERY_MS = "FLAGSTONE_TABLE_QUERY_MS" [1000, 1000, 1000] "ms";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
     WAL_INDEX_KIB = "FLAGSTONE_WAL_INDEX_KIB" [256, 1024, 1024] "KiB";
 }

@@ -90,8 +90,32 @@ impl Exchange {
     }
 }
 
+/// What a request asks of the back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The list of tables, or rows of one: the request's path says which.
+    Tables,
+    /// The named route at this place in the running configuration.
+    Route(u16),
+    /// Another configuration: for whoever holds configurations, with the back's help.
+    Change(Change),
+}
+
+/// A change of the running configuration that an operator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// To what the file says now.
+    Reload,
+    /// To the version before the running one.
+    Rollback,
+    /// To the defaults.
+    Reset,
+}
+
 /// One request that needs the back.
 pub struct Job {
+    /// What it asks.
+    pub task: Task,
     /// Who asked.
     pub slot: SlotId,
     /// The request.

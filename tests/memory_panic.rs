@@ -20,7 +20,7 @@ use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup};
 use flagstone::http::etag::TagKey;
 use flagstone::http::request::Step;
-use flagstone::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId};
+use flagstone::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Task};
 use flagstone::memory::StaticCell;
 use flagstone::policy::hosts::Hosts;
 use flagstone::start::serve::{ProcessHeap, install_log};
@@ -270,7 +270,7 @@ fn a_panic_in_the_job_itself(back: &mut Back<'_>, reply: &mut Reply) {
     exchange.room()[..REQUEST.len()].copy_from_slice(REQUEST);
     exchange.filled = REQUEST.len();
     assert_eq!(exchange.advance(), Step::Ready);
-    let job = Job { slot: SlotId { index: 0, generation: 0 }, exchange, arrived: 0, deadline: Micros::MAX };
+    let job = Job { task: Task::Tables, slot: SlotId { index: 0, generation: 0 }, exchange, arrived: 0, deadline: Micros::MAX };
     let before = HEAP.readings();
 
     let caught = catch_unwind(AssertUnwindSafe(|| back.run(&job, reply, &mut |_| panic!("in a turn"))));

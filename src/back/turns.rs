@@ -22,8 +22,8 @@ pub const GAP: Micros = 500;
 /// Why a statement was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Its time was over.
-    Deadline,
+    /// Its time was over: so many microseconds.
+    Deadline(Micros),
     /// Nobody waits for its answer.
     Abandoned,
     /// A turn panicked; the payload is thrown again behind SQLite.
@@ -50,7 +50,7 @@ pub fn pause(micros: Micros) -> bool {
     while turns.now() < end && turns.stopped.get().is_none() {
         turns.take_turn(end - turns.now().min(end));
         if turns.now() >= turns.deadline {
-            turns.stop(Stopped::Deadline);
+            turns.stop(turns.overdue());
         }
     }
     true
@@ -86,7 +86,7 @@ impl<'t> Turns<'t> {
             self.take_turn(0);
         }
         if now >= self.deadline {
-            self.stop(Stopped::Deadline);
+            self.stop(self.overdue());
         }
         self.stopped.get().is_some()
     }
@@ -123,6 +123,10 @@ impl<'t> Turns<'t> {
         let now = self.now();
         self.in_turns.set(self.in_turns.get() + now.saturating_sub(before));
         self.last_end.set(now);
+    }
+
+    fn overdue(&self) -> Stopped {
+        Stopped::Deadline(self.deadline.saturating_sub(self.began))
     }
 
     fn stop(&self, why: Stopped) {
@@ -207,7 +211,7 @@ mod tests {
             Go::On
         });
         assert!(interrupted(&result), "{result:?}");
-        assert_eq!(stopped, Some(Stopped::Deadline));
+        assert!(matches!(stopped, Some(Stopped::Deadline(_))), "{stopped:?}");
         assert!(turns > 2, "{turns} turns in 30 ms");
         assert_eq!(conn.query_row("SELECT 1", [], |row| row.get(0)), Ok(1), "the connection is usable at once");
     }

@@ -3,8 +3,8 @@
 use super::cache::Key;
 use super::net::Net;
 use super::slots::{NEVER, State};
-use super::{BUSY_RETRY, Front, MS, TABLE_QUERY, Wait, entity};
-use crate::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp};
+use super::{BUSY_RETRY, Front, MS, Wait, entity};
+use crate::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp, Task};
 use crate::policy::fair_queue::Waiting;
 
 /// The job that the back works on.
@@ -55,7 +55,12 @@ impl<N: Net> Front<N> {
         let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
         self.tell_joiners(key, true);
         self.running = Some(Running { id, account: entry.client, started: self.now, turned: 0, key, stamp });
-        Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
+        let (task, limits) = (self.slots.peek(entry.slot).task, &self.setup.config.limits);
+        let longest = match task {
+            Task::Tables => limits.table_query_ms,
+            Task::Route(_) | Task::Change(_) => limits.route_query_ms,
+        };
+        Some(Job { task, slot: id, exchange, arrived: entry.since, deadline: self.now + longest * MS })
     }
 
     /// Takes a job back: answers everybody who waits for it, or puts it into the queue again when the database was locked.

@@ -50,8 +50,6 @@ const BUSY_RETRY: Micros = MS;
 const CLIENT_TABLE: usize = (2 * CONNECTIONS).next_power_of_two();
 /// Entries that may wait for the back: one a slot that can ask.
 const QUEUE: usize = SLOTS + crate::budget::OPS_SLOTS;
-/// Longest time that a client gets of the query limit of tables.
-const TABLE_QUERY: Micros = crate::budget::TABLE_QUERY_MS as Micros * MS;
 
 /// How long a turn may wait for events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +121,7 @@ pub struct Front<N: Net> {
     last_turn_end: Micros,
     next_timer: Micros,
     draining_since: Option<Micros>,
+    reload_asked: bool,
     date: DateCache,
     /// All counters.
     pub metrics: Metrics,
@@ -172,6 +171,7 @@ impl<N: Net> Front<N> {
             last_turn_end: now,
             next_timer: NEVER,
             draining_since: None,
+            reload_asked: false,
             date: DateCache::new(),
             metrics: Metrics::new(),
             readings: Readings::default(),
@@ -208,6 +208,11 @@ impl<N: Net> Front<N> {
     /// The running configuration.
     pub fn config(&self) -> Rc<Config> {
         self.setup.config.clone()
+    }
+
+    /// Whether the configuration is to be read again, by a signal since the last call.
+    pub fn take_reload(&mut self) -> bool {
+        std::mem::take(&mut self.reload_asked)
     }
 
     /// Takes over a connected socket that came by no listener.
@@ -295,6 +300,7 @@ impl<N: Net> Front<N> {
                     }
                 }
                 Token::Stop => stop = true,
+                Token::Reload => self.reload_asked = true,
                 Token::Slot(id) => self.note_slot_event(id, *event),
             }
         }

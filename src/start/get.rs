@@ -35,7 +35,7 @@ pub fn get(path: &str, options: &Options) -> Result<u8, StartError> {
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
     theirs.set_nonblocking(true).map_err(failed)?;
-    let net = MioNet::new(heapless::Vec::new(), started).map_err(failed)?;
+    let net = MioNet::new(heapless::Vec::new(), started, false).map_err(failed)?;
     let mut front = Front::new(net, serve::setup(heapless::Vec::new(), &state, config), regions);
     front.readings.database.ready = true;
     front.adopt(ours.into());

@@ -255,7 +255,8 @@ fn front(
             return Err(StartError::usage("more than 8 addresses", "flagstone -h"));
         }
     }
-    let net = MioNet::new(sockets, started).map_err(|error| internal(&format!("the event loop cannot be set up: {error}")))?;
+    let net = MioNet::new(sockets, started, config.from_file)
+        .map_err(|error| internal(&format!("the event loop cannot be set up: {error}")))?;
     Ok(Front::new(net, setup(listeners, state, config), regions))
 }
 

@@ -43,7 +43,7 @@ impl Hosted {
             sockets.push(bound.socket).expect("one fits");
             let mut listeners = heapless::Vec::new();
             listeners.push(Listening::Public).expect("one fits");
-            let net = MioNet::new(sockets, Instant::now()).expect("a poll");
+            let net = MioNet::new(sockets, Instant::now(), false).expect("a poll");
             let config = Rc::new(config(limits));
             let setup = Setup { listeners, config, tag_key: TagKey([7; 16]), hosts: Hosts::new(""), local_ops: true };
             run(&mut Front::new(net, setup, Regions::leaked()), &flags.0, &flags.1);

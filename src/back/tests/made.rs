@@ -11,7 +11,7 @@ use crate::back::open::{How, open};
 use crate::back::{Back, Workspace};
 use crate::budget::{ANSWER_BYTES, REQUEST_BYTES};
 use crate::config::Config;
-use crate::job::{Exchange, Go, Job, Made, Micros, Outcome, Reply, SlotId};
+use crate::job::{Exchange, Go, Job, Made, Micros, Outcome, Reply, SlotId, Task};
 use crate::memory::StaticCell;
 
 const SCHEMA: &str = "CREATE TABLE n(i INTEGER PRIMARY KEY, at TEXT DEFAULT (datetime('now'))); INSERT INTO n(i) VALUES (1), (2);
@@ -52,7 +52,13 @@ impl<'c> Server<'c> {
         exchange.filled = request.len();
         exchange.advance();
         let now = self.now();
-        let job = Job { slot: SlotId { index: 0, generation: 0 }, exchange, arrived: now, deadline: now + 10_000_000 };
+        let job = Job {
+            task: Task::Tables,
+            slot: SlotId { index: 0, generation: 0 },
+            exchange,
+            arrived: now,
+            deadline: now + 10_000_000,
+        };
         self.back.run(&job, &mut self.reply, turn)
     }
 
