@@ -4,6 +4,7 @@
 
 pub mod cache_index;
 pub mod clients;
+pub mod credentials;
 pub mod eviction;
 pub mod fair_queue;
 pub mod ghosts;
