@@ -2,6 +2,7 @@
 //!
 //! Pure: no socket, no clock, no file, no database. Each takes its size as a parameter and is tested with a table of cases.
 
+pub mod attempts;
 pub mod cache_index;
 pub mod clients;
 pub mod credentials;
