@@ -2,8 +2,10 @@
 //!
 //! Pure: no socket, no clock, no file, no database. Each takes its size as a parameter and is tested with a table of cases.
 
+pub mod attempts;
 pub mod cache_index;
 pub mod clients;
+pub mod credentials;
 pub mod eviction;
 pub mod fair_queue;
 pub mod ghosts;
