@@ -67,7 +67,7 @@ impl<N: Net> Front<N> {
     pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
         self.now = self.net.now();
         let key = self.book_job();
-        let Job { slot: id, exchange, arrived, .. } = job;
+        let Job { task, slot: id, exchange, arrived, .. } = job;
         let asked = self.take_home(id, exchange);
         if !asked {
             self.metrics.abandoned_jobs += 1;
@@ -82,7 +82,7 @@ impl<N: Net> Front<N> {
             return;
         }
         let entity = match &outcome {
-            Outcome::Rows(media, made) => self.make_entity(key, *media, *made, reply),
+            Outcome::Rows(media, made) => self.make_entity(task, key, *media, *made, reply),
             _ => None,
         };
         if asked {
@@ -100,6 +100,7 @@ impl<N: Net> Front<N> {
         self.serving = Some(index);
         match entity {
             Some(entity) => self.answer_entity(index, entity, reply),
+            None if is_the_backs_fault(outcome) && self.answer_old(index) => {}
             None => self.answer_failure(index, outcome),
         }
         self.drive(index);
@@ -157,5 +158,14 @@ impl<N: Net> Front<N> {
         self.next_timer = self.next_timer.min(due);
         let pushed = self.queue.push(Waiting { slot: index, client: account, since, not_before });
         assert!(pushed.is_ok(), "the queue has a place for every slot that can ask");
+    }
+}
+
+/// Whether an old answer is better than this one: it says nothing of the request.
+fn is_the_backs_fault(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Problem(problem) => problem.status >= 500,
+        Outcome::Busy => true,
+        Outcome::Rows(..) | Outcome::Abandoned => false,
     }
 }

@@ -3,11 +3,16 @@
 //! One [`Front::turn`] does everything that needs no database and may be taken at any moment, also from inside a running query:
 //! then it serves, refuses and queues, but starts no job. [`Front::next_job`] and [`Front::finish`] are the way to the back and home.
 
+mod allow;
 mod answer;
 pub mod audit;
 pub mod cache;
+mod control;
+mod cors;
 mod entity;
 mod jobs;
+mod judge;
+mod key;
 mod listener;
 pub mod mio_net;
 pub mod net;
@@ -23,6 +28,7 @@ use std::rc::Rc;
 use heapless::Deque;
 
 use crate::api::canonical::Canonical;
+use crate::api::named::Bound;
 use crate::budget::{CONNECTIONS, OUTPUT_BLOCK_BYTES, SLOTS};
 use crate::config::Config;
 use crate::http::date::DateCache;
@@ -32,6 +38,7 @@ use crate::memory::Blocks;
 use crate::memory::sink::{Full, Sink};
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
 use crate::ops::readings::Readings;
+use crate::policy::attempts::Attempts;
 use crate::policy::clients::ClientCounts;
 use crate::policy::fair_queue::FairQueue;
 use crate::policy::hosts::Hosts;
@@ -48,6 +55,8 @@ const DRIVES_PER_TURN: usize = 64;
 const BUSY_RETRY: Micros = MS;
 /// The client table's size: a power of two with room to spare, so that look-ups stay short.
 const CLIENT_TABLE: usize = (2 * CONNECTIONS).next_power_of_two();
+/// Clients whose wrong tokens are counted apart.
+const ATTEMPTS: usize = 64;
 /// Entries that may wait for the back: one a slot that can ask.
 const QUEUE: usize = SLOTS + crate::budget::OPS_SLOTS;
 
@@ -72,8 +81,6 @@ pub struct Setup {
     pub tag_key: TagKey,
     /// The names under which this server may be asked.
     pub hosts: Hosts,
-    /// Whether a local request without forwarding headers may see all of /-/ on the public listener.
-    pub local_ops: bool,
 }
 
 /// A fixed buffer that a page or a problem is rendered into.
@@ -103,6 +110,11 @@ pub struct Front<N: Net> {
     page: Page,
     cache: Cache,
     canonical: Box<Canonical>,
+    bound: Box<Bound>,
+    /// What the answers of each named route are known by.
+    route_keys: Box<[cache::Key]>,
+    cors: cors::Cors,
+    attempts: Attempts<ATTEMPTS>,
     /// Keys of raw targets seen lately: (hash of the target as sent, key).
     shortcuts: Box<[cache::Shortcut]>,
     freshness: Option<Rc<dyn Current>>,
@@ -143,8 +155,8 @@ impl<N: Net> Front<N> {
         let spare_exchange = Some(exchange());
         let listeners = setup.listeners.iter().map(|&kind| listener::Listener::new(kind)).collect();
         let now = net.now();
-        let cache = Cache::new(regions.cache, setup.config.limits.cache_ttl_ms * MS);
-        Front {
+        let cache = Cache::new(regions.cache);
+        let mut front = Front {
             net,
             setup,
             slots,
@@ -154,6 +166,10 @@ impl<N: Net> Front<N> {
             entity_head: regions.entity_head,
             cache,
             canonical: Box::new(Canonical::new()),
+            bound: Box::new(Bound::new()),
+            route_keys: vec![0; crate::budget::ROUTES].into_boxed_slice(),
+            cors: cors::Cors::default(),
+            attempts: Attempts::new(),
             shortcuts: vec![(0, 0); crate::budget::CACHE_TABLE].into_boxed_slice(),
             freshness: None,
             joined: 0,
@@ -176,7 +192,9 @@ impl<N: Net> Front<N> {
             metrics: Metrics::new(),
             readings: Readings::default(),
             heap_in_reserve: false,
-        }
+        };
+        front.note_routes();
+        front
     }
 
     /// Everything that needs no database: flush, take events, accept, read, answer, write, and what is due.
