@@ -19,6 +19,7 @@ pub mod index_page;
 pub mod json;
 pub mod keyset;
 pub mod list;
+pub mod named;
 pub mod nearest;
 pub mod page;
 mod parameters;

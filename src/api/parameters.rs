@@ -107,7 +107,8 @@ fn unknown_name(catalog: &Catalog, table: &Table, name: &[u8]) -> Problem {
     Problem::unknown_parameter(name).did_you_mean(near).allow(ROWS_WORDS.into_iter().chain(catalog.column_names(table)))
 }
 
-fn format(text: &[u8]) -> Result<Format, Problem> {
+/// What `_format=` asks for; decoded.
+pub(super) fn format(text: &[u8]) -> Result<Format, Problem> {
     match text {
         b"json" => Ok(Format::Json),
         b"csv" => Ok(Format::Csv),

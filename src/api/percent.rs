@@ -1,10 +1,12 @@
 //! Percent-decoding (RFC 3986 §2.1) and the form variant of it, where `+` is a space. Appends to fixed buffers.
 
+use crate::memory::sink::{Full, Sink};
+
 /// Decodes one path segment onto the end of `out`.
 ///
 /// # Errors
 /// The offset in `encoded` of the first malformed escape, or of the first byte that `out` has no room for.
-pub fn decode_path_segment<const N: usize>(encoded: &[u8], out: &mut heapless::Vec<u8, N>) -> Result<(), usize> {
+pub fn decode_path_segment(encoded: &[u8], out: &mut impl Sink) -> Result<(), usize> {
     decode(encoded, false, out)
 }
 
@@ -12,11 +14,11 @@ pub fn decode_path_segment<const N: usize>(encoded: &[u8], out: &mut heapless::V
 ///
 /// # Errors
 /// As [`decode_path_segment`].
-pub fn decode_form<const N: usize>(encoded: &[u8], out: &mut heapless::Vec<u8, N>) -> Result<(), usize> {
+pub fn decode_form(encoded: &[u8], out: &mut impl Sink) -> Result<(), usize> {
     decode(encoded, true, out)
 }
 
-fn decode<const N: usize>(encoded: &[u8], plus_is_space: bool, out: &mut heapless::Vec<u8, N>) -> Result<(), usize> {
+fn decode(encoded: &[u8], plus_is_space: bool, out: &mut impl Sink) -> Result<(), usize> {
     let mut at = 0;
     while let Some(&byte) = encoded.get(at) {
         let (decoded, taken) = match byte {
@@ -24,10 +26,26 @@ fn decode<const N: usize>(encoded: &[u8], plus_is_space: bool, out: &mut heaples
             b'+' if plus_is_space => (b' ', 1),
             _ => (byte, 1),
         };
-        out.push(decoded).map_err(|_| at)?;
+        out.put(&[decoded]).map_err(|Full| at)?;
         at += taken;
     }
     Ok(())
+}
+
+/// Whether a path segment decodes to `wanted`; a malformed escape decodes to nothing.
+pub fn decodes_to(encoded: &[u8], wanted: &[u8]) -> bool {
+    let mut at = 0;
+    for &byte in wanted {
+        let (decoded, taken) = match encoded.get(at) {
+            Some(b'%') => (escaped(&encoded[at + 1..]), 3),
+            plain => (plain.copied(), 1),
+        };
+        if decoded != Some(byte) {
+            return false;
+        }
+        at += taken;
+    }
+    at == encoded.len()
 }
 
 fn escaped(digits: &[u8]) -> Option<u8> {
@@ -54,6 +72,28 @@ mod tests {
         for (encoded, at) in [(&b"ab%"[..], 2), (b"%1", 0), (b"x%zz", 1), (b"%%41", 0), (b"%+1", 0)] {
             let mut out: heapless::Vec<u8, 32> = heapless::Vec::new();
             assert_eq!(decode_form(encoded, &mut out), Err(at));
+        }
+    }
+
+    #[test]
+    fn a_segment_is_compared_as_it_decodes() {
+        let cases: &[(&[u8], &[u8], bool)] = &[
+            (b"", b"", true),
+            (b"abc", b"abc", true),
+            (b"%61b%63", b"abc", true),
+            (b"a%2fb", b"a/b", true),
+            (b"a+b", b"a+b", true),
+            (b"%C3%BC", "ü".as_bytes(), true),
+            (b"ab", b"abc", false),
+            (b"abcd", b"abc", false),
+            (b"%6", b"a", false),
+            (b"%61%", b"a", false),
+            (b"%2561", b"a", false),
+            (b"%25", b"%", true),
+            (b"%", b"%", false),
+        ];
+        for (encoded, wanted, equal) in cases {
+            assert_eq!(decodes_to(encoded, wanted), *equal, "{encoded:?}");
         }
     }
 
