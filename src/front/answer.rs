@@ -88,7 +88,7 @@ impl<N: Net> Front<N> {
         let slot = self.slots.peek(index);
         let Some(exchange) = slot.exchange.as_ref() else { return Judged::Data };
         let (bytes, request) = (exchange.current(), exchange.request());
-        if request.host(bytes).is_some_and(|host| !self.setup.hosts.allow(host)) {
+        if request.host(bytes).is_some_and(|host| !self.setup.hosts.allow(host, core::iter::empty())) {
             return Judged::Problem(RouteKind::Other, misdirected());
         }
         if request.options_asterisk() {
