@@ -1,5 +1,7 @@
 //! What a complete request is for and whether it may have it: host, origin, place, method, token. In this order, because each answer tells more.
 
+use core::net::SocketAddr;
+
 use super::Front;
 use super::allow::Allow;
 use super::net::Net;
@@ -8,10 +10,12 @@ use crate::api::named;
 use crate::api::problem::Problem;
 use crate::api::route::{Ops, Route};
 use crate::config::{Expose, Verb};
+use crate::http::forwarded;
 use crate::http::origin::{self, Verdict};
 use crate::http::request::{Method, Request};
 use crate::job::{Change, Task};
 use crate::ops::metrics::RouteKind;
+use crate::policy::clients::Client;
 use crate::policy::credentials::{self, Presented};
 
 /// What becomes of a request before the back sees it.
@@ -126,7 +130,7 @@ impl<N: Net> Front<N> {
 
     fn is_ours(&self, host: &[u8]) -> bool {
         let config = &self.setup.config;
-        self.setup.hosts.allow(host, config.hosts.iter().map(|&name| config.text(name)))
+        self.setup.hosts.allow(host, config.hosts.iter().map(|&name| config.bytes(name)))
     }
 
     fn origin(&self, bytes: &[u8], request: &Request) -> Verdict {
@@ -136,8 +140,18 @@ impl<N: Net> Front<N> {
             request.field(bytes, "origin"),
             request.field(bytes, "sec-fetch-site"),
             request.authority(bytes),
-            config.origins.iter().map(|&origin| config.text(origin)),
+            config.origins.iter().map(|&origin| config.bytes(origin)),
         )
+    }
+
+    /// The client that asks: a proxy that is trusted names the one behind it.
+    pub(super) fn asking(&self, index: u16) -> Client {
+        let slot = self.slots.peek(index);
+        let Some(exchange) = slot.exchange.as_ref() else { return slot.client };
+        let (bytes, request) = (exchange.current(), exchange.request());
+        let of = |name| request.fields(bytes, name);
+        let named = forwarded::client(slot.peer, &self.setup.config.trusted_proxies, of("x-forwarded-for"), of("forwarded"));
+        named.or(slot.peer).map_or(slot.client, |address| Client::of(SocketAddr::new(address, 0)))
     }
 
     /// Whether the request brings the token that is asked for. Wrong ones are counted against its client.

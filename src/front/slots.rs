@@ -5,6 +5,8 @@
 use slab::Slab;
 
 use crate::budget::{CONNECTIONS, OPS_SLOTS, SLOTS};
+use core::net::IpAddr;
+
 use crate::job::{Exchange, Micros, SlotId, Task};
 use crate::memory::Chain;
 use crate::ops::metrics::CloseReason;
@@ -128,6 +130,8 @@ pub struct Slot<S> {
     pub listening: Listening,
     /// Whom it counts for.
     pub client: Client,
+    /// The peer's address; none for a unix peer.
+    pub peer: Option<IpAddr>,
     /// The peer is this machine.
     pub local: bool,
     /// When it entered its state.
@@ -163,6 +167,7 @@ impl<S> Slot<S> {
             ended: false,
             listening: Listening::Public,
             client: Client::Exempt,
+            peer: None,
             local: false,
             since: 0,
             deadline: NEVER,

@@ -17,6 +17,8 @@
 pub mod accept;
 pub mod date;
 pub mod etag;
+pub mod forwarded;
+pub mod origin;
 pub mod prefer;
 pub mod request;
 pub mod response;
