@@ -236,7 +236,7 @@ pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES
 pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
 /// them. Measured, and held by the memory tests.
-pub const START_UP_BYTES: usize = 64 * KIB + CONNECTIONS * KIB;
+pub const START_UP_BYTES: usize = 64 * KIB + CONNECTIONS * KIB + 2 * (TARGET_BYTES + BODY_BYTES);
 /// The longest error message that SQLite can make: text of the database may stand in it (`bad JSON path: ...`), and SQLite holds the text
 /// and the message at once, each rounded up to a power of two.
 pub const SQLITE_MESSAGE_BYTES: usize = {

@@ -164,7 +164,7 @@ pub trait Current {
 /// What a cache has to know of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// The state they are of, or an older one; `None` when they are not to be kept: that state has no certain name, or they are volatile.
+    /// The state they are of, or an older one; `None` when they are not to be kept, because that state has no certain name.
     pub stamp: Option<Stamp>,
     /// Whether a statement asked for the date, for chance or for the connection's own state: other rows may come without any commit.
     pub volatile: bool,

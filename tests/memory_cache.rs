@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use flagstone::budget::{CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES};
-use flagstone::front::cache::{Lifetime, Answer, CACHE_SLICES, Cache, CacheRegions, Found, Key};
+use flagstone::front::cache::{Answer, CACHE_SLICES, Cache, CacheRegions, Found, Key, Lifetime};
 use flagstone::http::etag::{TagKey, Tagger};
 use flagstone::job::{Stamp, StampMode};
 use flagstone::memory::StaticCell;

@@ -237,7 +237,7 @@ const SQL: &str = "
 fn setup() -> Setup {
     let mut listeners = heapless::Vec::new();
     listeners.push(Listening::Public).expect("room for eight");
-    Setup { listeners, config: Rc::new(Config::new()), tag_key: TagKey([7; 16]), hosts: Hosts::new("test"), local_ops: true }
+    Setup { listeners, config: Rc::new(Config::new()), tag_key: TagKey([7; 16]), hosts: Hosts::new("test") }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod error;
 pub mod heap;
 mod held;
 mod link;
+mod named;
 pub mod open;
 mod rows;
 mod run;

@@ -4,6 +4,7 @@ use super::rows::RowShape;
 use super::trail::Trail;
 use crate::api::canonical::Canonical;
 use crate::api::catalog::Catalog;
+use crate::api::named::Bound;
 use crate::api::table_query::TableQuery;
 use crate::budget::QUERY_BYTES;
 use crate::memory::StaticCell;
@@ -15,6 +16,8 @@ pub struct Workspace {
     pub(super) shape: RowShape,
     pub(super) trail: Trail,
     pub(super) canonical: Canonical,
+    /// The values of a named route; made once, on the heap. Boxed, so that no workspace yet is all zeros.
+    pub(super) bound: Option<Box<Bound>>,
 }
 
 const _: () = assert!(
@@ -33,12 +36,15 @@ impl Workspace {
             shape: RowShape::new(),
             trail: Trail::new(),
             canonical: Canonical::new(),
+            bound: None,
         }
     }
 
     /// The static one; `None` when it was taken before.
     pub fn take() -> Option<&'static mut Workspace> {
-        WORKSPACE.take()
+        let workspace = WORKSPACE.take()?;
+        workspace.bound = Some(Box::default());
+        Some(workspace)
     }
 
     /// What was last read of the schema.

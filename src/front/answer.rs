@@ -2,9 +2,9 @@
 
 use super::allow::Allow;
 use super::entity::XCache;
-use super::judge::{Judged, kind};
+use super::judge::Judged;
 use super::net::Net;
-use super::slots::{Listening, NEVER, State};
+use super::slots::{NEVER, State};
 use super::{Front, MS};
 use crate::api::problem::Problem;
 use crate::api::route::Ops;

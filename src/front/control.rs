@@ -42,7 +42,8 @@ impl<N: Net> Front<N> {
 
     fn answer_done(&mut self, index: u16, what: &str, count: usize) {
         self.page.len = 0;
-        let parts: [&[u8]; 5] = [b"{\"", what.as_bytes(), b"\":", itoa::Buffer::new().format(count).as_bytes(), b"}"];
+        let mut digits = itoa::Buffer::new();
+        let parts: [&[u8]; 5] = [b"{\"", what.as_bytes(), b"\":", digits.format(count).as_bytes(), b"}"];
         let put = parts.iter().try_for_each(|part| self.page.put(part));
         debug_assert!(put.is_ok(), "a page holds a short object");
         self.answer_rendered(index, 200);

@@ -47,7 +47,9 @@ impl<N: Net> Front<N> {
         let asking = request.field(bytes, "origin");
         let allowed = || config.origins.iter().map(|&origin| config.bytes(origin));
         let origin = match origin::preflight(asking, request.field(bytes, "access-control-request-method"), allowed()) {
-            Some(Preflight { origin, methods, headers, max_age_s }) if request.method == crate::http::request::Method::Options => {
+            Some(Preflight { origin, methods, headers, max_age_s })
+                if request.method == crate::http::request::Method::Options =>
+            {
                 self.cors.preflight = Some((methods, headers, max_age_s));
                 Some(origin)
             }

@@ -2,9 +2,6 @@
 
 use std::io::{ErrorKind, IoSlice};
 
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
-
 use super::answer::{Fields, Sending, content_type as content_type_of, unavailable};
 use super::cache::{Answer, CACHE_SLICES, Found, Key};
 use super::judge::kind;
@@ -12,9 +9,8 @@ use super::net::Net;
 use super::slots::{NEVER, Slot, State};
 use super::{Front, MS, QUEUE};
 use crate::api::route::Route;
-use crate::http::accept::{self, Media};
+use crate::http::accept::Media;
 use crate::http::etag::{EntityTag, Tagger, if_none_match};
-use crate::http::prefer;
 use crate::http::response::HeadWriter;
 use crate::job::{Made, Micros, Reply, SlotId, Stamp, Task};
 use crate::memory::Full;
@@ -195,9 +191,7 @@ impl<N: Net> Front<N> {
         let content_type = content_type.unwrap_or(content_type_of(media));
         let mut tagger = Tagger::new(&self.setup.tag_key);
         // The parts of the head that differ with the data belong to the representation too.
-        for part in
-            [content_type.as_bytes(), b"\0", &reply.next, b"\0", reply.content_range.as_bytes(), b"\0", reply.body()]
-        {
+        for part in [content_type.as_bytes(), b"\0", &reply.next, b"\0", reply.content_range.as_bytes(), b"\0", reply.body()] {
             tagger.write(part);
         }
         let tag = tagger.finish();

@@ -162,7 +162,8 @@ impl<N: Net> Front<N> {
             let text = |span: Option<Span>| span.map_or(&b""[..], |span| config.bytes(span));
             let token = route.auth.map_or(&[][..], |token| &config.tokens[usize::from(token)].sha256[..]);
             let mut numbers = [0; 33];
-            let limits = [u64::from(route.max_age_s), route.ttl_ms.unwrap_or(u64::MAX), route.stale_ok_ms, route.stale_if_error_ms];
+            let limits =
+                [u64::from(route.max_age_s), route.ttl_ms.unwrap_or(u64::MAX), route.stale_ok_ms, route.stale_if_error_ms];
             for (bytes, number) in numbers.chunks_mut(8).zip(limits) {
                 bytes.copy_from_slice(&number.to_le_bytes());
             }

@@ -41,6 +41,7 @@ impl<N: Net> Front<N> {
             Ops::Metrics => pages::put_metrics(&all, sink),
             Ops::Status => pages::put_status(&all, sink),
             Ops::Budget => pages::put_budget(&all, sink),
+            _ => pages::put_status(&all, sink),
         };
         if rendered.is_err() {
             log::error!("an operators' page is longer than {} bytes", budget::OPS_ANSWER_BYTES);

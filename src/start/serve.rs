@@ -263,7 +263,7 @@ fn front(
 pub(super) fn setup(
     listeners: heapless::Vec<Listening, { crate::front::mio_net::MAX_LISTENERS }>, state: &State, config: Rc<Config>,
 ) -> Setup {
-    Setup { listeners, config, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()), local_ops: true }
+    Setup { listeners, config, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()) }
 }
 
 /// env_logger into the ring, at RUST_LOG's level or `info`. A line is `LEVEL message`; whoever collects stderr knows the time.

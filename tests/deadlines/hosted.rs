@@ -45,7 +45,7 @@ impl Hosted {
             listeners.push(Listening::Public).expect("one fits");
             let net = MioNet::new(sockets, Instant::now(), false).expect("a poll");
             let config = Rc::new(config(limits));
-            let setup = Setup { listeners, config, tag_key: TagKey([7; 16]), hosts: Hosts::new(""), local_ops: true };
+            let setup = Setup { listeners, config, tag_key: TagKey([7; 16]), hosts: Hosts::new("") };
             run(&mut Front::new(net, setup, Regions::leaked()), &flags.0, &flags.1);
         });
         Hosted { address, paused, over, thread: Some(thread) }

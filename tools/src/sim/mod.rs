@@ -157,7 +157,6 @@ impl<'r> Simulation<'r> {
             config: Rc::new(Config::new()),
             tag_key: TagKey([7; 16]),
             hosts: Hosts::new("sim"),
-            local_ops: true,
         };
         let mut front = Front::new(SimNet { world: Rc::clone(&world) }, setup, regions);
         front.readings.database.ready = true;
