@@ -1,6 +1,9 @@
 //! What paths mean, and what queries and bodies bind, as tables of cases; `property` has the general rules.
 
+mod body;
+mod json;
 mod matching;
+mod property;
 mod query;
 
 use super::fixture::{D, P, one, route};
