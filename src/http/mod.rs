@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The rest stands alone: [`response`] writes a head, [`date`] its `Date`, [`etag`] its `ETag`; [`accept`] and [`prefer`]
-//! read what the client would like.
+//! read what the client would like, [`origin`] whose page asks and [`forwarded`] for whom a proxy does.
 
 pub mod accept;
 pub mod date;

@@ -25,16 +25,16 @@ pub enum Verdict {
     Foreign,
 }
 
-/// Judges a request by its method, its `Origin`, its `Sec-Fetch-Site` and the authority that it was sent to (host and port).
+/// Judges a request by its method (`writes`: an unsafe one, RFC 9110 §9.2.1), its `Origin`, its `Sec-Fetch-Site` and the authority that it was sent to (host and port).
 ///
 /// A `*` among the `allowed` lets every page read, and none write: otherwise any page that a visitor opens could use open write routes of
 /// a server at home. `Origin: null` is foreign even where it is listed, because every sandboxed frame of every page sends it.
 pub fn judge<'a>(
-    is_unsafe: bool, origin: Option<&[u8]>, sec_fetch_site: Option<&[u8]>, authority: Option<&[u8]>,
+    writes: bool, origin: Option<&[u8]>, sec_fetch_site: Option<&[u8]>, authority: Option<&[u8]>,
     allowed: impl Iterator<Item = &'a [u8]>,
 ) -> Verdict {
     let parsed = origin.map(Origin::read);
-    if !is_unsafe {
+    if !writes {
         return Verdict::Same;
     }
     let same = match &parsed {
@@ -198,9 +198,9 @@ mod tests {
     }
 
     fn judged(origin: Option<&str>, site: Option<&str>, authority: &str, allowed: &'static [&'static str]) -> Verdict {
-        let verdict = |is_unsafe| {
+        let verdict = |writes| {
             let (origin, site) = (origin.map(str::as_bytes), site.map(str::as_bytes));
-            judge(is_unsafe, origin, site, Some(authority.as_bytes()), bytes(allowed))
+            judge(writes, origin, site, Some(authority.as_bytes()), bytes(allowed))
         };
         assert_eq!(verdict(false), Verdict::Same, "what changes nothing is never refused");
         verdict(true)

@@ -8,6 +8,7 @@ pub mod clients;
 pub mod credentials;
 pub mod eviction;
 pub mod fair_queue;
+pub mod flags;
 pub mod ghosts;
 pub mod hosts;
 pub mod memory_level;
