@@ -19,7 +19,6 @@ pub mod index_page;
 pub mod json;
 pub mod keyset;
 pub mod list;
-pub mod nearest;
 pub mod page;
 mod parameters;
 pub mod percent;
