@@ -17,8 +17,8 @@ pub use builder::{Builder, CatalogFull, ColumnRow, TableRow};
 
 use super::affinity::Affinity;
 use super::json;
-use super::nearest::nearest;
 use super::{CATALOG_COLUMNS, CATALOG_NAME_BYTES, CATALOG_TABLES};
+use crate::config::nearest::nearest;
 use crate::memory::sink::{Full, Sink};
 use crate::memory::span::Span;
 
