@@ -3,6 +3,7 @@
 //! Pure: text goes in, a [`Config`] or a list of mistakes comes out. Two rooms exist, for the running configuration and for the next one; which
 //! runs, files and versions are the business of `start`.
 
+pub mod history;
 pub mod limits;
 pub mod route;
 
