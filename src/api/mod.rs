@@ -26,6 +26,7 @@ pub mod percent;
 pub mod problem;
 pub mod route;
 pub mod sql;
+pub mod statements;
 pub mod table_query;
 pub mod token;
 pub mod value;

@@ -87,6 +87,16 @@ impl<'c> Held<'c> {
         Ok(&mut entry.statement)
     }
 
+    /// A statement of the configuration's, prepared to see whether it can be, and not held.
+    ///
+    /// # Errors
+    /// What preparing gave.
+    pub fn try_prepare(&mut self, sql: &str, _writes: bool) -> rusqlite::Result<Statement<'c>> {
+        self.settle();
+        self.authorizer.reset();
+        self.conn.prepare(sql)
+    }
+
     /// Finalizes all of them, to give SQLite its memory back.
     pub fn clear(&mut self) {
         self.settle();

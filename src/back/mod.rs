@@ -4,6 +4,7 @@
 //! before its answer is sent: nothing here waits for a client.
 
 pub mod authorizer;
+pub mod check;
 mod describe;
 mod error;
 pub mod heap;

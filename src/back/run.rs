@@ -37,13 +37,13 @@ const NO_SCHEMA: i64 = i64::MIN;
 
 /// The back half of the server: a connection and what it keeps.
 pub struct Back<'c> {
-    conn: &'c Connection,
+    pub(super) conn: &'c Connection,
     pub(super) held: Held<'c>,
     snapshot: Snapshot<'c>,
     pub(super) work: &'c mut Workspace,
     pub(super) config: Rc<Config>,
     schema_version: i64,
-    started: Instant,
+    pub(super) started: Instant,
     longest_gap: Micros,
 }
 

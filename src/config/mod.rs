@@ -4,6 +4,7 @@
 //! runs, files and versions are the business of `start`.
 
 pub mod duration;
+pub mod history;
 mod json_text;
 pub mod keys;
 pub mod limits;
