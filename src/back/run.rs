@@ -91,9 +91,11 @@ impl<'c> Back<'c> {
     }
 
     /// Serves what another configuration says from now on.
-    pub fn set_config(&mut self, config: Rc<Config>) {
-        self.config = config;
+    /// The old one is handed back.
+    pub fn set_config(&mut self, config: Rc<Config>) -> Rc<Config> {
+        let old = std::mem::replace(&mut self.config, config);
         self.expose();
+        old
     }
 
     fn expose(&mut self) {

@@ -2,14 +2,12 @@
 
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::rc::Rc;
 
 use super::serve::{self, Parts};
 use super::{Exit, StartError, state};
 use crate::back::Back;
 use crate::back::open::How;
 use crate::cli::Options;
-use crate::config::Config;
 use crate::event_loop;
 use crate::front::mio_net::MioNet;
 use crate::front::{Front, Wait};
@@ -22,21 +20,21 @@ use crate::http;
 pub fn get(path: &str, options: &Options) -> Result<u8, StartError> {
     let mut parts = Parts::take()?;
     let database = serve::database(options, &mut parts)?;
-    let state = state::state(&database.facts.resolved);
+    let (mut configuration, state) = serve::configuration(options, &database)?;
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
     let page_slots = serve::install(&mut arenas, &database, &state)?;
     let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
     let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
         .map_err(|error| serve::cannot_open(&database.facts, &error))?;
-    let config = Rc::new(Config::new());
-    let mut back = Back::new(&conn, workspace, state::random(), started, config.clone())
+    let mut back = Back::new(&conn, workspace, state::random(), started, configuration.running())
         .map_err(|error| serve::cannot_read(&database.facts, &error))?;
+    configuration.check_at_start(&mut back, &[], 0)?;
     let failed = |error: std::io::Error| serve::internal(&format!("--get failed: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
     theirs.set_nonblocking(true).map_err(failed)?;
     let net = MioNet::new(heapless::Vec::new(), started, false).map_err(failed)?;
-    let mut front = Front::new(net, serve::setup(heapless::Vec::new(), &state, config), regions);
+    let mut front = Front::new(net, serve::setup(heapless::Vec::new(), &state, configuration.running()), regions);
     front.readings.database.ready = true;
     front.adopt(ours.into());
     let answer = exchange(theirs, path, || {

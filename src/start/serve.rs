@@ -10,15 +10,17 @@ use rustix::process::{Resource, Rlimit};
 
 use super::address::Address;
 use super::block::{self, Block};
+use super::configuration::Configuration;
 use super::inspect::{self, Facts, JournalMode};
 use super::listen::{self, Bound};
 use super::state::{self, State};
 use super::watched::Watched;
 use super::{Exit, StartError, shell_word};
+use crate::api::problem::Problem;
 use crate::back::heap::{Arenas, HeapError};
 use crate::back::open::{How, open};
 use crate::back::{Back, DescribeError, Workspace};
-use crate::budget::{ANSWER_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
+use crate::budget::{ANSWER_BYTES, CONFIG_ARENA_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
 use crate::cli::{Demo, Options};
 use crate::config::{Config, Limits};
 use crate::demo::{self, DemoDir};
@@ -27,15 +29,15 @@ use crate::front::mio_net::MioNet;
 use crate::front::net::Net;
 use crate::front::slots::Listening;
 use crate::front::{Front, Regions, Setup};
-use crate::job::Reply;
+use crate::job::{Change, Reply};
+use crate::memory::Heaps;
 use crate::memory::StaticCell;
-use crate::memory::heap::Heap;
 use crate::memory::statics::{populate, prefault};
 use crate::ops::{log_ring, process};
 use crate::policy::hosts::Hosts;
 
-/// The process's heap: the binary makes it its global allocator.
-pub type ProcessHeap = Heap<HEAP_BYTES>;
+/// The process's heaps: the binary makes them its global allocator. Configurations are read in the second.
+pub type ProcessHeap = Heaps<HEAP_BYTES, CONFIG_ARENA_BYTES>;
 
 static REPLY: StaticCell<[u8; ANSWER_BYTES]> = StaticCell::new([0; ANSWER_BYTES]);
 
@@ -96,21 +98,21 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
     let mut parts = Parts::take()?;
     let mut database = database(options, &mut parts)?;
     let served = served(options, &database.path);
-    let addresses = if options.listen.is_empty() { vec![Address::default()] } else { options.listen.clone() };
+    let (mut configuration, state) = heap.aside(|| configuration(options, &database))?;
     let mut bound = Vec::new();
-    for address in &addresses {
+    for address in &configuration.listen(options)? {
         bound.push((listen::bind(address, &served)?, Listening::Public));
     }
-    if let Some(ops) = &options.ops {
+    if let Some(ops) = &configuration.ops(options)? {
         bound.push((listen::bind(ops, &served)?, Listening::Ops));
     }
     let _files: Vec<_> = bound.iter().filter_map(|(bound, _)| bound.file()).collect();
     let listed: Vec<(Address, Listening)> = bound.iter().map(|(bound, kind)| (bound.address.clone(), *kind)).collect();
-    let state = state::state(&database.facts.resolved);
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
-    let mut front = front(bound, regions, &state, started, Rc::new(Config::new()))?;
+    let mut front = front(bound, regions, &state, started, configuration.running())?;
     install_log();
-    let mut around = Around { heap, started, watched: Watched::none(), sealed: None };
+    let listen = listed.iter().filter(|(_, kind)| *kind == Listening::Public).map(|(address, _)| address.clone()).collect();
+    let mut around = Around { heap, started, watched: Watched::none(), configuration, listen, sealed: None };
     let mut said = String::new();
     loop {
         let page_slots = install(&mut arenas, &database, &state);
@@ -153,6 +155,11 @@ fn serve_open(
     let mut back = Back::new(&conn, workspace, state::random(), around.started, front.config())
         .map_err(|error| cannot_read(&database.facts, &error))?;
     around.watched.note_shm();
+    if around.sealed.is_none() {
+        let (heap, now) = (around.heap, front.unix_time());
+        heap.aside(|| around.configuration.check_at_start(&mut back, &around.listen, now))?;
+        around.configuration.tell(front);
+    }
     front.readings.database.pages_total = page_slots as u64;
     front.readings.database.ready = true;
     if around.sealed.is_none() {
@@ -205,6 +212,11 @@ fn reopen(
             return None;
         }
     }
+}
+
+/// The configuration, and the state directory that it or the environment names.
+pub(super) fn configuration(options: &Options, database: &Database) -> Result<(Configuration, State), StartError> {
+    Configuration::read(options, |folder| state::state(&database.facts.resolved, folder))
 }
 
 /// Finds, or for the demo makes, the database.
@@ -326,6 +338,9 @@ struct Around {
     heap: &'static ProcessHeap,
     started: Instant,
     watched: Watched,
+    configuration: Configuration,
+    /// Where requests are taken.
+    listen: Vec<Address>,
     sealed: Option<u64>,
 }
 
@@ -362,6 +377,7 @@ impl Surroundings for Around {
             log::warn!("/proc cannot be read: {error}");
         }
         front.readings.heap = self.heap.readings();
+        front.readings.configuration_heap = self.heap.aside_readings();
         front.heap_in_reserve = self.heap.in_reserve();
         let database = &mut front.readings.database;
         let within = database.wal_index_bytes <= WAL_INDEX_BYTES;
@@ -382,6 +398,14 @@ impl Surroundings for Around {
 
     fn flush_log(&mut self) {
         log_ring::flush(std::io::stderr());
+    }
+
+    fn configuration_edited(&mut self) -> bool {
+        self.configuration.edited()
+    }
+
+    fn change<N: Net>(&mut self, change: Change, front: &mut Front<N>, back: &mut Back<'_>) -> Result<(), Problem> {
+        self.configuration.change(change, &self.listen, self.heap, front, back)
     }
 }
 
