@@ -8,6 +8,7 @@ pub mod block;
 pub mod client;
 pub mod get;
 pub mod inspect;
+pub mod kept;
 pub mod listen;
 pub mod port_holder;
 pub mod serve;
