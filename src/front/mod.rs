@@ -41,6 +41,7 @@ use crate::ops::readings::Readings;
 use crate::policy::attempts::Attempts;
 use crate::policy::clients::ClientCounts;
 use crate::policy::fair_queue::FairQueue;
+use crate::policy::flags::Flags;
 use crate::policy::hosts::Hosts;
 use crate::policy::memory_level::{Level, MemoryLevel};
 use cache::Cache;
@@ -115,6 +116,7 @@ pub struct Front<N: Net> {
     route_keys: Box<[cache::Key]>,
     cors: cors::Cors,
     attempts: Attempts<ATTEMPTS>,
+    flags: Flags,
     /// Keys of raw targets seen lately: (hash of the target as sent, key).
     shortcuts: Box<[cache::Shortcut]>,
     freshness: Option<Rc<dyn Current>>,
@@ -156,6 +158,7 @@ impl<N: Net> Front<N> {
         let listeners = setup.listeners.iter().map(|&kind| listener::Listener::new(kind)).collect();
         let now = net.now();
         let cache = Cache::new(regions.cache);
+        let flags = Flags::new(setup.config.flags);
         let mut front = Front {
             net,
             setup,
@@ -170,6 +173,7 @@ impl<N: Net> Front<N> {
             route_keys: vec![0; crate::budget::ROUTES].into_boxed_slice(),
             cors: cors::Cors::default(),
             attempts: Attempts::new(),
+            flags,
             shortcuts: vec![(0, 0); crate::budget::CACHE_TABLE].into_boxed_slice(),
             freshness: None,
             joined: 0,

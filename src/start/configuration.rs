@@ -60,21 +60,7 @@ impl Configuration {
     pub(super) fn read(
         options: &Options, state: impl FnOnce(Option<&Path>) -> State,
     ) -> Result<(Configuration, State), StartError> {
-        let mut made = Configuration {
-            file: options.config.clone(),
-            running: Rc::new(Config::new()),
-            next: Rc::new(Config::new()),
-            mistakes: Mistakes::new(),
-            room: vec![0; ROOM].into_boxed_slice(),
-            len: 0,
-            running_hash: 0,
-            file_hash: 0,
-            looks: (None, None),
-            was_reset: false,
-            history: History::new(),
-            kept: Kept::nowhere(String::new()),
-            seen: readings::Configuration::default(),
-        };
+        let mut made = Configuration::empty(options);
         let read = made.read_running();
         let folder = made.running.state.filter(|_| read.is_ok()).map(|span| PathBuf::from(made.running.text(span)));
         let state = state(folder.as_deref());
@@ -90,6 +76,34 @@ impl Configuration {
         Ok((made, state))
     }
 
+    /// The file alone, without what was kept of earlier ones.
+    ///
+    /// # Errors
+    /// 78 with every mistake.
+    pub(super) fn alone(options: &Options) -> Result<Configuration, StartError> {
+        let mut made = Configuration::empty(options);
+        made.read_running()?;
+        Ok(made)
+    }
+
+    fn empty(options: &Options) -> Configuration {
+        Configuration {
+            file: options.config.clone(),
+            running: Rc::new(Config::new()),
+            next: Rc::new(Config::new()),
+            mistakes: Mistakes::new(),
+            room: vec![0; ROOM].into_boxed_slice(),
+            len: 0,
+            running_hash: 0,
+            file_hash: 0,
+            looks: (None, None),
+            was_reset: false,
+            history: History::new(),
+            kept: Kept::nowhere(String::new()),
+            seen: readings::Configuration::default(),
+        }
+    }
+
     /// The running one.
     pub(super) fn running(&self) -> Rc<Config> {
         Rc::clone(&self.running)
@@ -98,11 +112,6 @@ impl Configuration {
     /// The file, as messages name it.
     fn name(&self) -> String {
         self.file.as_ref().map_or_else(String::new, |file| file.display().to_string())
-    }
-
-    /// What was read last.
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.room[..self.len]).unwrap_or_default()
     }
 
     fn read_running(&mut self) -> Result<(), StartError> {
@@ -223,14 +232,24 @@ impl Configuration {
         if self.mistakes.is_empty() { Ok(addresses) } else { Err(self.refusal()) }
     }
 
-    /// What the start has to see before it serves: the SQL against the database, and who could write.
+    /// Checks the SQL against the database, and who could write, and notes that the server starts with it.
     ///
     /// # Errors
     /// 78 with every mistake.
     pub(super) fn check_at_start(&mut self, back: &mut Back<'_>, listen: &[Address], now: u64) -> Result<(), StartError> {
-        if self.file.is_none() {
-            return Ok(());
+        if self.file.is_some() {
+            self.validate(back, listen)?;
+            self.keep_good();
+            self.record(Outcome::Started, Changed::new(), now);
         }
+        Ok(())
+    }
+
+    /// Checks the SQL against the database, and who could write.
+    ///
+    /// # Errors
+    /// 78 with every mistake.
+    pub(super) fn validate(&mut self, back: &mut Back<'_>, listen: &[Address]) -> Result<(), StartError> {
         self.mistakes.clear();
         let running = Rc::clone(&self.running);
         let text = std::str::from_utf8(&self.room[..self.len]).unwrap_or_default();
@@ -240,8 +259,6 @@ impl Configuration {
             self.mistakes.sort();
             return Err(self.refusal());
         }
-        self.keep_good();
-        self.record(Outcome::Started, Changed::new(), now);
         Ok(())
     }
 

@@ -28,7 +28,7 @@ pub fn get(path: &str, options: &Options) -> Result<u8, StartError> {
         .map_err(|error| serve::cannot_open(&database.facts, &error))?;
     let mut back = Back::new(&conn, workspace, state::random(), started, configuration.running())
         .map_err(|error| serve::cannot_read(&database.facts, &error))?;
-    configuration.check_at_start(&mut back, &[], 0)?;
+    configuration.validate(&mut back, &[])?;
     let failed = |error: std::io::Error| serve::internal(&format!("--get failed: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
