@@ -193,6 +193,14 @@ fn elements_are_counted_to_their_limit() {
 }
 
 #[test]
+fn each_element_has_the_whole_room() {
+    let default: &'static str = "d".repeat(VALUE_BYTES / 2).leak();
+    let config = one(Verb::Post, "/", &[P::new("a", Kind::Any), P::new("b", Kind::Any).default(D::Text(default))]);
+    let body = br#"[{"a":"1"},{"a":"2"},{"a":"3"},{"a":"4"}]"#;
+    assert_eq!(bind_all(&config, JSON, "/", "", body).map(|rows| rows.len()), Ok(4));
+}
+
+#[test]
 fn a_clone_begins_again() {
     let config = one(Verb::Post, "/", &[P::new("a", Kind::Any)]);
     let first = Elements::new(JSON, b"[{\"a\":1},{\"a\":2}]").expect("JSON");
