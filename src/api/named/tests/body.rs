@@ -14,6 +14,7 @@ fn bind_all(config: &Config, media: Option<&[u8]>, path: &str, query: &str, body
         if let Err(problem) = result {
             let after = elements.bind_next(config, route, path.as_bytes(), query.as_bytes(), &mut bound);
             assert!(after.is_none(), "nothing comes after a problem");
+            assert!(bound.binds().is_empty() && bound.scratch().is_empty(), "nothing half bound is left");
             return Err(said(&problem));
         }
         all.push(own(&bound));

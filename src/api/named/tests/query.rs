@@ -6,10 +6,13 @@ use crate::api::table_query::Format;
 fn bind(config: &Config, path: &str, query: &str) -> Result<(Vec<Own>, Option<Format>), String> {
     let mut bound = Bound::new();
     let place = find(config, Verb::Get, path.as_bytes()).expect("the path fits");
-    bound
-        .bind_query(config, &config.routes()[place], path.as_bytes(), query.as_bytes())
-        .map(|()| (own(&bound), bound.format()))
-        .map_err(|problem| said(&problem))
+    match bound.bind_query(config, &config.routes()[place], path.as_bytes(), query.as_bytes()) {
+        Ok(()) => Ok((own(&bound), bound.format())),
+        Err(problem) => {
+            assert!(bound.binds().is_empty() && bound.scratch().is_empty(), "nothing half bound is left");
+            Err(said(&problem))
+        }
+    }
 }
 
 fn value(param: P, query: &str) -> Result<Own, String> {
