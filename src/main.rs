@@ -46,9 +46,9 @@ fn run() -> Result<u8, StartError> {
             }
             return Ok(code);
         }
-        Command::Get { path, options } => return get::get(&path, &options),
+        Command::Get { path, options } => return get::get(&path, &options, &HEAP),
         Command::Example => put(""),
-        Command::Check(options) => put(&check::check(&options)?),
+        Command::Check(options) => put(&check::check(&options, &HEAP)?),
         Command::Dump(options) => put(&check::dump(&options)?),
         Command::Token { name } => put(&check::token(&name)),
         Command::Serve(options) => serve::serve(&options, &HEAP)?,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use flagstone::api::problem::Problem;
 use flagstone::back::heap::Arenas;
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
@@ -20,7 +21,7 @@ use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup};
 use flagstone::http::etag::TagKey;
 use flagstone::http::request::Step;
-use flagstone::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Task};
+use flagstone::job::{Change, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Task};
 use flagstone::memory::StaticCell;
 use flagstone::policy::hosts::Hosts;
 use flagstone::start::serve::{ProcessHeap, install_log};
@@ -225,6 +226,14 @@ impl Surroundings for Quiet {
 
     fn flush_log(&mut self) {
         flagstone::ops::log_ring::discard();
+    }
+
+    fn configuration_edited(&mut self) -> bool {
+        false
+    }
+
+    fn change<N: Net>(&mut self, _: Change, _: &mut Front<N>, _: &mut Back<'_>) -> Result<(), Problem> {
+        unreachable!("nobody asks for another configuration")
     }
 }
 

@@ -9,7 +9,7 @@ use super::answer::Store;
 use super::cache::{Key, Lifetime};
 use super::net::Net;
 use super::slots::{NEVER, State};
-use super::{Front, MS};
+use super::{Front, MS, QUEUE};
 use crate::api::named;
 use crate::api::problem::Problem;
 use crate::api::route::Route;
@@ -184,6 +184,7 @@ impl<N: Net> Front<N> {
 
     /// Requests that wait for the back are judged anew, by the configuration that runs now.
     fn judge_waiting_anew(&mut self) {
+        let mut waiting: heapless::Vec<u16, QUEUE> = heapless::Vec::new();
         for index in self.slots.places() {
             match self.slots.peek(index).state {
                 State::Queued => {
@@ -194,12 +195,14 @@ impl<N: Net> Front<N> {
             }
             let now = self.now;
             self.slots.at(index).enter(State::Running, now, NEVER);
+            let pushed = waiting.push(index);
+            assert!(pushed.is_ok(), "no more wait than there are slots that can ask");
         }
-        for index in self.slots.places() {
-            if self.slots.peek(index).state == State::Running {
-                self.answer_request(index);
-                self.drive(index);
-            }
+        for index in waiting {
+            self.serving = Some(index);
+            self.answer_request(index);
+            self.drive(index);
+            self.serving = None;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::configuration::Configuration;
-use super::serve::{self, Parts};
+use super::serve::{self, Parts, ProcessHeap};
 use super::{StartError, shell_word, state};
 use crate::back::Back;
 use crate::back::open::How;
@@ -15,10 +15,10 @@ use crate::policy::credentials;
 ///
 /// # Errors
 /// 78 with every mistake; 66 when the database cannot be opened.
-pub fn check(options: &Options) -> Result<String, StartError> {
+pub fn check(options: &Options, heap: &'static ProcessHeap) -> Result<String, StartError> {
     let mut parts = Parts::take()?;
     let database = serve::database(options, &mut parts)?;
-    let (mut configuration, state) = serve::configuration(options, &database)?;
+    let (mut configuration, state) = serve::configuration(options, heap, &database)?;
     let listen = configuration.listen(options)?;
     configuration.ops(options)?;
     let Parts { mut arenas, workspace, started, .. } = parts;

@@ -58,21 +58,24 @@ impl Configuration {
     /// # Errors
     /// 78 with every mistake, 66 is not among them: the database has not been looked at.
     pub(super) fn read(
-        options: &Options, state: impl FnOnce(Option<&Path>) -> State,
+        options: &Options, heap: &'static ProcessHeap, state: impl FnOnce(Option<&Path>) -> State,
     ) -> Result<(Configuration, State), StartError> {
         let mut made = Configuration::empty(options);
-        let read = made.read_running();
+        let read = heap.aside(|| made.read_running());
         let folder = made.running.state.filter(|_| read.is_ok()).map(|span| PathBuf::from(made.running.text(span)));
         let state = state(folder.as_deref());
         made.kept = match &state.folder {
             Some(folder) => Kept::open(folder, &mut made.history),
             None => Kept::nowhere(state.note.clone().unwrap_or_default()),
         };
-        if options.safe {
-            made.be_safe(read.is_ok());
-        } else if let Err(error) = read {
-            made.fall_back(options, error)?;
-        }
+        heap.aside(|| match read {
+            _ if options.safe => {
+                made.be_safe(read.is_ok());
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(error) => made.fall_back(options, error),
+        })?;
         Ok((made, state))
     }
 
