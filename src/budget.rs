@@ -133,10 +133,10 @@ settings! {
     ROUTES = "FLAGSTONE_ROUTES" [16, 64, 256] "routes";
     /// Parameters of all named routes together.
     ROUTE_PARAMS = "FLAGSTONE_ROUTE_PARAMS" [64, 384, 1536] "parameters";
+    /// Memory in which a configuration is read and checked: the most that the worst file of the longest length takes.
+    CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [512, 2048, 4096] "KiB";
     /// The most writes in one transaction.
     BATCH = "FLAGSTONE_BATCH" [16, 64, 64] "writes";
-    /// How long a query on a table may run.
-    TABLE_QUERY_MS = "FLAGSTONE_TABLE_QUERY_MS" [1000, 1000, 1000] "ms";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
     WAL_INDEX_KIB = "FLAGSTONE_WAL_INDEX_KIB" [256, 1024, 1024] "KiB";
 }
@@ -231,8 +231,16 @@ pub const CONFIG_FILE_BYTES: usize = CONFIG_FILE_KIB * KIB;
 const _: () = assert!(CONFIG_FILE_KIB >= 1 && CONFIG_FILE_KIB <= 64, "FLAGSTONE_CONFIG_FILE_KIB must be 1 to 64");
 /// One configuration: its text, its routes and parameters, and 8 KiB for the rest; `config` asserts it.
 pub const CONFIG_BYTES: usize = CONFIG_FILE_BYTES + ROUTES * 160 + ROUTE_PARAMS * 96 + 8 * KIB;
-/// The running configuration and the next one.
-pub const CONFIGS_BYTES: usize = 2 * CONFIG_BYTES;
+/// Tables that reading a configuration may meet: those of routes with their parameters, and the sections. Each is at least one node of 1 KiB.
+pub const CONFIG_TABLES: usize = 2 * ROUTES + ROUTE_PARAMS + 16;
+/// Keys, and values, that reading a configuration may meet: all of every route and parameter, and all lists.
+pub const CONFIG_VALUES: usize = 16 * ROUTES + 5 * ROUTE_PARAMS + 512;
+/// Words and signs that reading a configuration may meet, each 48 bytes: four bytes of file for each, where eight are usual.
+pub const CONFIG_TOKENS: usize = CONFIG_FILE_BYTES / 4;
+/// Where a configuration is read and checked, in bytes; `tests/memory_config.rs` measures what the worst file takes.
+pub const CONFIG_ARENA_BYTES: usize = CONFIG_ARENA_KIB * KIB;
+/// The running configuration and the next one, room for a file, and its mistakes.
+pub const CONFIGS_BYTES: usize = 2 * CONFIG_BYTES + CONFIG_FILE_BYTES + 24 * KIB;
 
 const _: () = assert!(BATCH >= 1 && BATCH <= 128, "FLAGSTONE_BATCH must be 1 to 128");
 /// One write of a batch with its outcome; `job` asserts it.
@@ -240,16 +248,13 @@ pub const BATCH_ITEM_BYTES: usize = 720;
 /// A whole batch.
 pub const BATCH_BYTES: usize = BATCH * BATCH_ITEM_BYTES + 64;
 
-/// The values of a named route's parameters, of the request that runs: what its target and body decode to; `back` asserts it.
-pub const BOUND_BYTES: usize = TARGET_BYTES + BODY_BYTES + KIB;
-
-/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache, configuration, batch and values beside it.
-pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES + BATCH_BYTES + BOUND_BYTES;
+/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache, configuration and batch beside it.
+pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES + BATCH_BYTES;
 /// Part of Rust's heap that is set aside at start: when the rest is used up it is released, and new work is refused.
 pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
 /// them. Measured, and held by the memory tests.
-pub const START_UP_BYTES: usize = 64 * KIB + CONNECTIONS * KIB;
+pub const START_UP_BYTES: usize = 64 * KIB + CONNECTIONS * KIB + 2 * (TARGET_BYTES + BODY_BYTES);
 /// The longest error message that SQLite can make: text of the database may stand in it (`bad JSON path: ...`), and SQLite holds the text
 /// and the message at once, each rounded up to a power of two.
 pub const SQLITE_MESSAGE_BYTES: usize = {
@@ -301,9 +306,9 @@ pub const PROCESS: &[Row] = &[
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
     row("cache blocks", CACHE_BLOCKS * (CACHE_BLOCK_BYTES + 2), "CACHE_MIB, with 2 bytes of index a block"),
     row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 512 bytes, beside HEAP_KIB in the Rust heap"),
-    row("configurations", CONFIGS_BYTES, "2 x (CONFIG_FILE_KIB + ROUTES x 160 + ROUTE_PARAMS x 96 + 8 KiB), beside HEAP_KIB"),
+    row("configurations", CONFIGS_BYTES, "3 x CONFIG_FILE_KIB + ROUTES x 320 + ROUTE_PARAMS x 192 + 40 KiB, in the Rust heap"),
+    row("reading a configuration", CONFIG_ARENA_BYTES, "CONFIG_ARENA_KIB"),
     row("write batch", BATCH_BYTES, "BATCH x 720 bytes, beside HEAP_KIB"),
-    row("a named route's values", BOUND_BYTES, "TARGET_BYTES + BODY_BYTES + 1 KiB, beside HEAP_KIB"),
     row("SQLite heap", SQLITE_HEAP_BYTES, "SQLITE_HEAP_KIB"),
     row("SQLite page cache", SQLITE_PAGES_BYTES, "SQLITE_PAGES_KIB"),
     row("catalog of tables and columns", CATALOG_BYTES, CATALOG_TEXT),

@@ -10,6 +10,7 @@
 //! }
 //! ```
 
+use core::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::api::problem::Problem;
@@ -17,7 +18,9 @@ use crate::back::Back;
 use crate::back::turns::GAP;
 use crate::front::net::Net;
 use crate::front::{Front, Wait};
-use crate::job::{Go, Job, Micros, Outcome, Reply};
+use crate::http::accept::Media;
+use crate::job::{Change, Go, Job, Made, Micros, Outcome, Reply, Task};
+use crate::memory::sink::Sink;
 use crate::ops::metrics::GapCause;
 
 /// How often readings are taken and the database's file is looked at.
@@ -36,6 +39,15 @@ pub trait Surroundings {
 
     /// Called before the loop may sleep: the log's way out.
     fn flush_log(&mut self);
+
+    /// Called about once a second between jobs: whether the configuration's file has been edited.
+    fn configuration_edited(&mut self) -> bool;
+
+    /// Changes the running configuration, between jobs.
+    ///
+    /// # Errors
+    /// Why it stays as it is.
+    fn change<N: Net>(&mut self, change: Change, front: &mut Front<N>, back: &mut Back<'_>) -> Result<(), Problem>;
 }
 
 /// Why the loop ended.
@@ -54,13 +66,18 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
     let end = loop {
         turn(front, Wait::UntilEvent);
         while let Some(job) = front.next_job() {
-            run_job(front, back, reply, job);
+            match job.task {
+                Task::Change(change) => run_change(front, back, reply, around, job, change),
+                _ => run_job(front, back, reply, job),
+            }
             if front.turn_is_due(GAP) {
                 turn(front, Wait::No);
             }
         }
+        let mut reload = front.take_reload();
         if front.now() >= look_at {
             look_at = front.now() + LOOK;
+            reload |= around.configuration_edited();
             back.read(&mut front.readings.database);
             front.readings.database.ready = true;
             around.read(front);
@@ -69,6 +86,10 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
                 front.metrics.reopens += 1;
                 break End::DatabaseReplaced;
             }
+        }
+        if reload {
+            // The surroundings have told why, if it stays as it is.
+            let _ = around.change(Change::Reload, front, back);
         }
         around.flush_log();
         if front.drained() {
@@ -129,4 +150,27 @@ pub fn run_job<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Re
         }
         Err(_) => front.job_panicked(job.slot, job.exchange),
     }
+}
+
+/// Changes the configuration for an operator who waits for the answer.
+fn run_change<N: Net, S: Surroundings>(
+    front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, around: &mut S, job: Job, change: Change,
+) {
+    let changed = around.change(change, front, back);
+    reply.clear();
+    let outcome = match changed.and_then(|()| put_version(front, reply)) {
+        Ok(()) => Outcome::Rows(Media::Json, Made { stamp: None, volatile: true, cost: 0 }),
+        Err(problem) => Outcome::Problem(problem),
+    };
+    front.finish(job, outcome, reply);
+}
+
+fn put_version<N: Net>(front: &Front<N>, reply: &mut Reply) -> Result<(), Problem> {
+    let running = &front.readings.configuration;
+    let mut text: heapless::String<96> = heapless::String::new();
+    let written =
+        write!(text, "{{\"version\":{},\"hash\":\"{:016x}\",\"since\":{}}}", running.number, running.hash, running.since);
+    let put = written.is_ok() && reply.put(text.as_bytes()).is_ok();
+    debug_assert!(put, "three numbers fit");
+    Ok(())
 }

@@ -6,7 +6,7 @@
 mod batch;
 mod tables;
 
-pub use batch::{Batch, BatchEnd, Body, Commit, Done, Item, Written};
+pub use batch::{Batch, BatchEnd, Commit, Done, Item, Written};
 pub use tables::TableSet;
 
 use crate::api::problem::Problem;
@@ -96,8 +96,32 @@ impl Exchange {
     }
 }
 
+/// What a request asks of the back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The list of tables, or rows of one: the request's path says which.
+    Tables,
+    /// The named route at this place in the running configuration.
+    Route(u16),
+    /// Another configuration: for whoever holds configurations, with the back's help.
+    Change(Change),
+}
+
+/// A change of the running configuration that an operator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// To what the file says now.
+    Reload,
+    /// To the version before the running one.
+    Rollback,
+    /// To the defaults.
+    Reset,
+}
+
 /// One request that needs the back.
 pub struct Job {
+    /// What it asks.
+    pub task: Task,
     /// Who asked.
     pub slot: SlotId,
     /// The request.
@@ -163,7 +187,7 @@ pub trait Current {
 /// What a cache has to know of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// The state they are of, or an older one; `None` when they are not to be kept: that state has no certain name, or they are volatile.
+    /// The state they are of, or an older one; `None` when they are not to be kept, because that state has no certain name.
     pub stamp: Option<Stamp>,
     /// Whether a statement asked for the date, for chance or for the connection's own state: other rows may come without any commit.
     pub volatile: bool,

@@ -1,11 +1,13 @@
 //! Asking which state the database is in allocates nothing: in a binary of its own, because every allocation of the process counts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
+use flagstone::config::Config;
 use rusqlite::Connection;
 
 struct Counting;
@@ -38,7 +40,7 @@ fn a_look_at_the_databases_state_allocates_nothing() {
         let writer = Connection::open(&path).expect("a new database");
         writer.execute_batch(&format!("PRAGMA journal_mode = {mode}; CREATE TABLE t(a)")).expect("a table");
         let conn = open(&path, How { immutable, writable: false, page_slots: 100, page_bytes: 4096 }).expect("it opens");
-        let back = Back::new(&conn, workspace, [7; 16], Instant::now()).expect("a schema");
+        let back = Back::new(&conn, workspace, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
         let freshness = back.freshness();
         let mut last = freshness.current();
         for turn in 0..10 {

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use flagstone::budget::{CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES};
-use flagstone::front::cache::{Answer, CACHE_SLICES, Cache, CacheRegions, Found, Key};
+use flagstone::front::cache::{Answer, CACHE_SLICES, Cache, CacheRegions, Found, Key, Lifetime};
 use flagstone::http::etag::{TagKey, Tagger};
 use flagstone::job::{Stamp, StampMode};
 use flagstone::memory::StaticCell;
@@ -25,7 +25,8 @@ fn rss_anon() -> usize {
 
 fn insert(cache: &mut Cache, key: Key, body: &[u8]) {
     let tag = Tagger::new(&TagKey([1; 16])).finish();
-    let answer = Answer { head: HEAD, body, tag, cost: 1 };
+    let lifetime = Lifetime { ttl: 1_000_000, stale_ok: 0, stale_if_error: 0, critical: false };
+    let answer = Answer { head: HEAD, body, tag, cost: 1, lifetime };
     cache.insert(key, STATE, &answer, 0).expect("there is room, or it is made");
 }
 
@@ -55,7 +56,7 @@ fn an_emergency_gives_the_arenas_pages_back_and_the_next_use_takes_them_again() 
     }
     let regions =
         CacheRegions { blocks: BLOCKS.take().expect("the first to take it"), next: NEXT.take().expect("the first to take it") };
-    let mut cache = Cache::new(regions, 1_000_000);
+    let mut cache = Cache::new(regions);
     let large = vec![7; CACHE_BODY_BYTES];
     let empty = rss_anon();
     fill(&mut cache, &large);

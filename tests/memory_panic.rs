@@ -5,21 +5,23 @@
 
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use flagstone::api::problem::Problem;
 use flagstone::back::heap::Arenas;
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
 use flagstone::budget::{ANSWER_BYTES, REQUEST_BYTES};
-use flagstone::config::Limits;
+use flagstone::config::Config;
 use flagstone::event_loop::{self, End, Surroundings};
 use flagstone::front::net::{Accepted, EVENTS, Net, Peer, Ready, Token};
 use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup};
 use flagstone::http::etag::TagKey;
 use flagstone::http::request::Step;
-use flagstone::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId};
+use flagstone::job::{Change, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Task};
 use flagstone::memory::StaticCell;
 use flagstone::policy::hosts::Hosts;
 use flagstone::start::serve::{ProcessHeap, install_log};
@@ -225,6 +227,14 @@ impl Surroundings for Quiet {
     fn flush_log(&mut self) {
         flagstone::ops::log_ring::discard();
     }
+
+    fn configuration_edited(&mut self) -> bool {
+        false
+    }
+
+    fn change<N: Net>(&mut self, _: Change, _: &mut Front<N>, _: &mut Back<'_>) -> Result<(), Problem> {
+        unreachable!("nobody asks for another configuration")
+    }
 }
 
 const SQL: &str = "
@@ -236,7 +246,7 @@ const SQL: &str = "
 fn setup() -> Setup {
     let mut listeners = heapless::Vec::new();
     listeners.push(Listening::Public).expect("room for eight");
-    Setup { listeners, limits: Limits::DEFAULT, tag_key: TagKey([7; 16]), hosts: Hosts::new("test"), local_ops: true }
+    Setup { listeners, config: Rc::new(Config::new()), tag_key: TagKey([7; 16]), hosts: Hosts::new("test") }
 }
 
 #[test]
@@ -249,7 +259,7 @@ fn a_panic_ends_one_connection_and_its_memory_is_given_back() {
     rusqlite::Connection::open(&path).expect("a database").execute_batch(SQL).expect("SQL");
     let conn = open(&path, How { immutable: false, writable: false, page_slots, page_bytes: 4096 }).expect("a database");
     let work = Workspace::take().expect("the first to take it");
-    let mut back = Back::new(&conn, work, [7; 16], Instant::now()).expect("a schema");
+    let mut back = Back::new(&conn, work, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
     let mut reply = Reply::new(REPLY.take().expect("the first to take it"));
     let mut front = Front::new(Scripted::new(), setup(), Regions::take().expect("the first to take them"));
     install_log();
@@ -269,7 +279,7 @@ fn a_panic_in_the_job_itself(back: &mut Back<'_>, reply: &mut Reply) {
     exchange.room()[..REQUEST.len()].copy_from_slice(REQUEST);
     exchange.filled = REQUEST.len();
     assert_eq!(exchange.advance(), Step::Ready);
-    let job = Job { slot: SlotId { index: 0, generation: 0 }, exchange, arrived: 0, deadline: Micros::MAX };
+    let job = Job { task: Task::Tables, slot: SlotId { index: 0, generation: 0 }, exchange, arrived: 0, deadline: Micros::MAX };
     let before = HEAP.readings();
 
     let caught = catch_unwind(AssertUnwindSafe(|| back.run(&job, reply, &mut |_| panic!("in a turn"))));

@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Instant;
 
 use flagstone::back::open::{How, open};
@@ -106,8 +107,9 @@ fn a_batch_of_writes_allocates_nothing() {
     let conn = open(&path, How { immutable: false, writable: true, page_slots: 100, page_bytes: 4096 }).expect("it opens");
     let work = Workspace::take().expect("the first");
     let config = config();
-    let mut back = Back::new(&conn, work, [7; 16], Instant::now()).expect("a schema");
+    let mut back = Back::new(&conn, work, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
     back.prepare_writes(&config).expect("it is made ready");
+    back.set_config(Rc::new(config));
     let mut reply = Reply::new(vec![0; ANSWER_BYTES].leak());
     let good = [
         request("POST", "/t", r#"{"a": "some text"}"#, ""),
@@ -126,7 +128,7 @@ fn a_batch_of_writes_allocates_nothing() {
         for round in 0..=ROUNDS {
             batch.items.iter_mut().for_each(|item| item.outcome = None);
             let before = ALLOCATIONS.get();
-            let end = back.write(&mut batch, &config, &mut reply, &mut |_| Go::On);
+            let end = back.write(&mut batch, &mut reply, &mut |_| Go::On);
             // The first prepares.
             counted += if round > 0 { ALLOCATIONS.get() - before } else { 0 };
             assert!(matches!(end, BatchEnd::Ended(_)), "{end:?}");

@@ -164,6 +164,8 @@ fn nobody_but_sqlite_opens_the_database_while_it_is_served() {
         ("start/port_holder", "/proc"),
         ("memory/statics.rs", "/proc/self/maps"),
         ("start/state.rs", "keys in the state directory"),
+        ("start/kept.rs", "configurations in the state directory"),
+        ("start/configuration.rs", "the configuration's file"),
         ("demo", "makes the demo before it is served"),
         ("ops/process.rs", "/proc/self"),
         ("front/mio_net.rs", "/dev/null as a spare descriptor"),

@@ -17,8 +17,8 @@ pub use builder::{Builder, CatalogFull, ColumnRow, TableRow};
 
 use super::affinity::Affinity;
 use super::json;
-use super::nearest::nearest;
 use super::{CATALOG_COLUMNS, CATALOG_NAME_BYTES, CATALOG_TABLES};
+use crate::config::nearest::nearest;
 use crate::memory::sink::{Full, Sink};
 use crate::memory::span::Span;
 
@@ -84,6 +84,8 @@ pub struct Table {
     pub primary_columns: u16,
     /// How its rows are paged.
     pub key: Key,
+    /// Whether it is served; the others are known only to be told apart.
+    pub exposed: bool,
 }
 
 /// A visible column.
@@ -157,9 +159,21 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> CatalogOf<TA
         self.columns(table).iter().map(|column| self.column_name(column))
     }
 
-    /// The index of the table of this name; like SQLite, ASCII letters without case.
+    /// Serves the tables whose names `wanted` likes, and no others.
+    pub fn expose(&mut self, wanted: impl Fn(&str) -> bool) {
+        for table in &mut self.tables {
+            table.exposed = wanted(&self.names[table.name.range()]);
+        }
+    }
+
+    /// The tables and views that are served, in their order.
+    pub fn exposed(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(|table| table.exposed)
+    }
+
+    /// The index of the served table of this name; like SQLite, ASCII letters without case.
     pub fn find_table(&self, name: &[u8]) -> Option<usize> {
-        self.tables.iter().position(|table| self.table_name(table).as_bytes().eq_ignore_ascii_case(name))
+        self.tables.iter().position(|table| table.exposed && self.table_name(table).as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// The place of the column of this name among the table's visible ones; ASCII letters without case.
@@ -179,7 +193,7 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> CatalogOf<TA
 
     /// The table whose name is nearest to what was typed.
     pub fn did_you_mean_table(&self, typed: &str) -> Option<&str> {
-        nearest(typed, self.tables.iter().map(|table| self.table_name(table)))
+        nearest(typed, self.exposed().map(|table| self.table_name(table)))
     }
 
     /// The table's column whose name is nearest to what was typed.
@@ -190,7 +204,7 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> CatalogOf<TA
     /// Writes `[{name, type, columns: [{name, type, notnull, pk}]}]`.
     pub fn put_json(&self, sink: &mut impl Sink) -> Result<(), Full> {
         sink.put(b"[")?;
-        for (index, table) in self.tables.iter().enumerate() {
+        for (index, table) in self.exposed().enumerate() {
             sink.put(if index == 0 { br#"{"name":"# } else { br#",{"name":"# })?;
             json::put_string(sink, self.table_name(table).as_bytes())?;
             sink.put(br#","type":""#)?;
@@ -246,5 +260,12 @@ mod tests {
             .to_string()
             + r#"{"name":"n","type":"","notnull":true,"pk":0}]},{"name":"v","type":"view","columns":[]}]"#;
         assert_eq!(std::str::from_utf8(&sink), Ok(wanted.as_str()));
+
+        catalog.expose(|name| name == "v");
+        sink.clear();
+        catalog.put_json(&mut sink).expect("fits");
+        assert_eq!(std::str::from_utf8(&sink), Ok(r#"[{"name":"v","type":"view","columns":[]}]"#));
+        assert_eq!((catalog.find_table(b"a \"b\""), catalog.find_table(b"V")), (None, Some(1)));
+        assert_eq!(catalog.did_you_mean_table("a \"bb\""), None, "what is not served is not told");
     }
 }

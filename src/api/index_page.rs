@@ -18,7 +18,7 @@ const BOTTOM: &str = "</tbody></table>\n<p>Rows come as JSON; add <code>?_format
 /// [`Full`] when the sink is.
 pub fn put_html(catalog: &Catalog, sink: &mut impl Sink) -> Result<(), Full> {
     sink.put(TOP.as_bytes())?;
-    for table in catalog.tables() {
+    for table in catalog.exposed() {
         let name = catalog.table_name(table);
         sink.put(b"<tr><td><a href=\"/tables/")?;
         put_escaped_path(name, sink)?;

@@ -20,7 +20,6 @@ pub mod json;
 pub mod keyset;
 pub mod list;
 pub mod named;
-pub mod nearest;
 pub mod page;
 mod parameters;
 pub mod percent;

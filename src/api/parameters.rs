@@ -3,12 +3,12 @@
 use super::catalog::{Catalog, Kind, Table};
 use super::filter::{Filter, Target};
 use super::list;
-use super::nearest::nearest;
 use super::page;
 use super::percent;
 use super::problem::{Echo, Problem};
 use super::table_query::{Format, TableQuery};
 use super::{FILTERS, SCRATCH_BYTES};
+use crate::config::nearest::nearest;
 
 /// The reserved parameters, still percent-encoded.
 #[derive(Default)]

@@ -1,5 +1,7 @@
 //! A path's meaning. Splits on `/` before anything is percent-decoded, because a table may be named `a/b`.
 
+use crate::http::request::Method;
+
 /// What a path asks for; segments are still percent-encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'p> {
@@ -41,6 +43,37 @@ pub enum Ops {
     Status,
     /// `/-/budget`
     Budget,
+    /// `/-/flags`
+    Flags,
+    /// `/-/flags/NAME`: PUT
+    Flag,
+    /// `/-/reload`: POST
+    Reload,
+    /// `/-/rollback`: POST
+    Rollback,
+    /// `/-/reset`: POST
+    Reset,
+    /// `/-/reset/pool`: POST
+    ResetPool,
+    /// `/-/cache`: DELETE
+    Cache,
+}
+
+impl Ops {
+    /// Whether it is a page to read; the others are things to do.
+    pub const fn is_page(self) -> bool {
+        self.change_method().is_none()
+    }
+
+    /// The method of the change that it is.
+    pub const fn change_method(self) -> Option<Method> {
+        match self {
+            Ops::Health | Ops::Ready | Ops::Metrics | Ops::Status | Ops::Budget | Ops::Flags => None,
+            Ops::Flag => Some(Method::Put),
+            Ops::Reload | Ops::Rollback | Ops::Reset | Ops::ResetPool => Some(Method::Post),
+            Ops::Cache => Some(Method::Delete),
+        }
+    }
 }
 
 impl<'p> Route<'p> {
@@ -64,6 +97,13 @@ impl<'p> Route<'p> {
             b"/-/metrics" | b"/metrics" => Route::Ops(Ops::Metrics),
             b"/-/status" => Route::Ops(Ops::Status),
             b"/-/budget" => Route::Ops(Ops::Budget),
+            b"/-/flags" => Route::Ops(Ops::Flags),
+            b"/-/reload" => Route::Ops(Ops::Reload),
+            b"/-/rollback" => Route::Ops(Ops::Rollback),
+            b"/-/reset" => Route::Ops(Ops::Reset),
+            b"/-/reset/pool" => Route::Ops(Ops::ResetPool),
+            b"/-/cache" => Route::Ops(Ops::Cache),
+            _ if path.starts_with(b"/-/flags/") => Route::Ops(Ops::Flag),
             _ => return Route::of_table(path.strip_prefix(b"/tables/")?),
         })
     }
@@ -106,6 +146,9 @@ mod tests {
             ("/-/status", Route::Ops(Ops::Status)),
             ("/-/budget", Route::Ops(Ops::Budget)),
             ("/-/health/", slash),
+            ("/-/flags", Route::Ops(Ops::Flags)),
+            ("/-/flags/cache", Route::Ops(Ops::Flag)),
+            ("/-/reset/pool", Route::Ops(Ops::ResetPool)),
             ("/-/", none),
             ("/Tables", none),
             ("/favicon.ico", none),

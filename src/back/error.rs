@@ -4,7 +4,7 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 use super::turns::Stopped;
 use crate::api::problem::Problem;
-use crate::budget::{SQLITE_LENGTH_KIB, TABLE_QUERY_MS};
+use crate::budget::SQLITE_LENGTH_KIB;
 use crate::job::Outcome;
 
 /// What the caller does about a failed statement.
@@ -93,12 +93,13 @@ fn half_written() -> Outcome {
 
 /// The outcome of a statement that was stopped.
 pub fn interrupted(stopped: Option<Stopped>) -> Outcome {
-    if stopped == Some(Stopped::Abandoned) {
-        return Outcome::Abandoned;
-    }
-    let problem = Problem::new(504, "query-timeout", "The query took too long")
-        .detail(format_args!("It was stopped after {TABLE_QUERY_MS} ms."))
-        .hint(format_args!("filter or order by an indexed column, or ask for fewer rows"));
+    let problem = Problem::new(504, "query-timeout", "The query took too long");
+    let problem = match stopped {
+        Some(Stopped::Abandoned) => return Outcome::Abandoned,
+        Some(Stopped::Deadline(limit)) => problem.detail(format_args!("It was stopped after {} ms.", limit / 1000)),
+        _ => problem.detail(format_args!("It was stopped.")),
+    };
+    let problem = problem.hint(format_args!("filter or order by an indexed column, or ask for fewer rows"));
     Outcome::Problem(problem)
 }
 

@@ -109,6 +109,19 @@ impl<'c> Held<'c> {
         Ok(&mut entry.statement)
     }
 
+    /// A statement of the configuration's, prepared to see whether it can be, and not held.
+    ///
+    /// # Errors
+    /// What preparing gave.
+    pub fn try_prepare(&mut self, sql: &str, allowed: Allowed) -> rusqlite::Result<Statement<'c>> {
+        self.settle();
+        self.authorizer.reset();
+        self.authorizer.allow(allowed);
+        let prepared = prepare(self.conn, sql, allowed);
+        self.authorizer.allow(Allowed::Everything);
+        prepared
+    }
+
     /// Finalizes all of them, to give SQLite its memory back.
     pub fn clear(&mut self) {
         self.settle();
@@ -127,11 +140,7 @@ impl<'c> Held<'c> {
                 drop(self.entries.swap_remove(oldest));
             }
         }
-        let statement = self.conn.prepare(sql)?;
-        // VACUUM asks no authorizer.
-        if allowed == Allowed::Read && !statement.readonly() {
-            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_AUTH), None));
-        }
+        let statement = prepare(self.conn, sql, allowed)?;
         let (used, uses) = (self.uses, self.authorizer.uses());
         let pushed = self.entries.push(Entry { name, used, uses, preparations: 0, statement });
         assert!(pushed.is_ok(), "one entry was dropped when it was full");
@@ -154,6 +163,15 @@ impl<'c> Held<'c> {
         let hash = hasher.finish128();
         (hash.h1, hash.h2)
     }
+}
+
+fn prepare<'c>(conn: &'c Connection, sql: &str, allowed: Allowed) -> rusqlite::Result<Statement<'c>> {
+    let statement = conn.prepare(sql)?;
+    // VACUUM asks no authorizer.
+    if allowed == Allowed::Read && !statement.readonly() {
+        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_AUTH), Some("not authorized".to_string())));
+    }
+    Ok(statement)
 }
 
 #[cfg(test)]

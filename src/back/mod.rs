@@ -4,12 +4,14 @@
 //! before its answer is sent: nothing here waits for a client.
 
 pub mod authorizer;
+pub mod check;
 mod constraint;
 mod describe;
 mod error;
 pub mod heap;
 mod held;
 mod link;
+mod named;
 pub mod open;
 mod rows;
 mod run;

@@ -111,11 +111,8 @@ impl RowShape {
     }
 }
 
-/// One value as JSON.
-///
-/// # Errors
-/// [`Full`] when the sink is.
-pub fn put_json(value: ValueRef, sink: &mut impl Sink) -> Result<(), Full> {
+/// A value as JSON writes it.
+pub(super) fn put_json(value: ValueRef, sink: &mut impl Sink) -> Result<(), Full> {
     match value {
         ValueRef::Null => sink.put(b"null"),
         ValueRef::Integer(number) => sink.put(itoa::Buffer::new().format(number).as_bytes()),

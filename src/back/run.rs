@@ -17,18 +17,20 @@ use super::workspace::Workspace;
 use super::write::Control;
 use crate::api::catalog::{Catalog, Kind};
 use crate::api::index_page;
+use crate::api::named::{ROW_MEDIA, not_acceptable};
 use crate::api::problem::Problem;
 use crate::api::route::Route;
 use crate::api::table_query::{self, Format, TableQuery, TokenError};
 use crate::api::value::Bind;
 use crate::budget::{ANSWER_KIB, QUERY_BYTES};
+use crate::config::{Config, Expose};
 use crate::http::accept::{self, Media};
-use crate::job::{Current, Job, Made, Micros, Outcome, Reply};
+use crate::job::{Current, Job, Made, Micros, Outcome, Reply, Task};
 use crate::memory::sink::Sink;
 use crate::ops::readings::Database;
 
 /// Rows between two looks at the clock: the progress handler counts steps within one statement, and short rows take few.
-const ROWS_BETWEEN_LOOKS: usize = 16;
+pub(super) const ROWS_BETWEEN_LOOKS: usize = 16;
 /// How often a job starts over because the schema changed under it.
 const SCHEMA_RETRIES: usize = 3;
 /// No schema's version: those are numbers of 32 bits.
@@ -40,6 +42,7 @@ pub struct Back<'c> {
     pub(super) held: Held<'c>,
     pub(super) snapshot: Snapshot<'c>,
     pub(super) work: &'c mut Workspace,
+    pub(super) config: Rc<Config>,
     pub(super) control: Option<Control<'c>>,
     pub(super) schema_version: i64,
     pub(super) started: Instant,
@@ -47,7 +50,7 @@ pub struct Back<'c> {
 }
 
 /// Why an attempt ended without an answer.
-enum Again {
+pub(super) enum Again {
     /// The schema is not the catalog's: read it and start over.
     Schema,
     /// SQLite's heap is full: drop what is held and start over.
@@ -55,9 +58,9 @@ enum Again {
 }
 
 /// How an attempt ended.
-type Attempt<T> = Result<T, Ended>;
+pub(super) type Attempt<T> = Result<T, Ended>;
 
-enum Ended {
+pub(super) enum Ended {
     With(Outcome),
     Again(Again),
 }
@@ -75,19 +78,36 @@ impl From<Problem> for Ended {
 }
 
 impl<'c> Back<'c> {
-    /// Reads the schema of an open connection. `key` names held statements and must be random.
+    /// Reads the schema of an open connection and serves of it what `config` says. `key` names held statements and must be random.
     ///
     /// # Errors
     /// [`DescribeError`].
     pub fn new(
-        conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant,
+        conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant, config: Rc<Config>,
     ) -> Result<Back<'c>, DescribeError> {
         let (held, snapshot) = (Held::new(conn, key), Snapshot::new(conn));
-        work.make_room();
-        let mut back = Back { conn, held, snapshot, work, control: None, schema_version: NO_SCHEMA, started, longest_gap: 0 };
+        let mut back =
+            Back { conn, held, snapshot, work, config, control: None, schema_version: NO_SCHEMA, started, longest_gap: 0 };
         back.read_schema()?;
         back.snapshot.examine();
         Ok(back)
+    }
+
+    /// Serves what another configuration says from now on.
+    /// The old one is handed back.
+    pub fn set_config(&mut self, config: Rc<Config>) -> Rc<Config> {
+        let old = std::mem::replace(&mut self.config, config);
+        self.expose();
+        old
+    }
+
+    fn expose(&mut self) {
+        let Back { work, config, .. } = self;
+        work.catalog.expose(|table| match &config.expose {
+            Expose::Nothing => false,
+            Expose::All => true,
+            Expose::Named(names) => names.iter().any(|&name| config.text(name).eq_ignore_ascii_case(table)),
+        });
     }
 
     /// The schema, as last read.
@@ -178,7 +198,7 @@ impl<'c> Back<'c> {
         let stamp = before.or_else(|| self.snapshot.within());
         drop(around);
         let volatile = self.held.job_uses().volatile;
-        Ok((media, Made { stamp: stamp.filter(|_| !volatile), volatile, cost: turns.worked() }))
+        Ok((media, Made { stamp, volatile, cost: turns.worked() }))
     }
 
     /// A read transaction whose end failed, for want of memory, would show its old state for ever.
@@ -192,6 +212,15 @@ impl<'c> Back<'c> {
     }
 
     fn attempt(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
+        match job.task {
+            Task::Tables => self.tables(job, reply, turns),
+            Task::Route(place) => self.named_rows(job, place, reply, turns),
+            // Nobody asks the back alone for that.
+            Task::Change(_) => Err(Problem::no_route(false).into()),
+        }
+    }
+
+    fn tables(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
         let bytes = job.exchange.current();
         let request = job.exchange.request();
         let query = request.query(bytes).unwrap_or_default();
@@ -235,7 +264,7 @@ impl<'c> Back<'c> {
         Err(problem.into())
     }
 
-    fn check_schema(&mut self, turns: &Turns<'_>) -> Attempt<()> {
+    pub(super) fn check_schema(&mut self, turns: &Turns<'_>) -> Attempt<()> {
         let read = self.held.get(describe::SCHEMA_VERSION).and_then(describe::schema_version);
         match read {
             Ok(version) if version == self.schema_version => Ok(()),
@@ -253,6 +282,7 @@ impl<'c> Back<'c> {
             self.schema_version = NO_SCHEMA;
             return Err(error);
         }
+        self.expose();
         let catalog = &self.work.catalog;
         let virtuals = catalog.tables().iter().filter(|table| table.kind == Kind::Virtual);
         self.held.set_tables(catalog.tables().iter().map(|table| catalog.table_name(table)));
@@ -368,8 +398,6 @@ impl<'c> Back<'c> {
     }
 }
 
-const ROW_MEDIA: &[Media] = &[Media::Json, Media::Csv, Media::Ndjson];
-
 /// A page that was encoded.
 struct Page {
     given: u64,
@@ -434,26 +462,31 @@ fn prepare<'h, 'c>(held: &'h mut Held<'c>, sql: &str, turns: &Turns<'_>) -> Atte
 }
 
 fn bind(statement: &mut Statement<'_>, query: &TableQuery, count: usize) -> rusqlite::Result<()> {
-    use rusqlite::types::{ToSqlOutput, Value};
     for (at, bind) in query.binds[..count].iter().enumerate() {
-        let value = match *bind {
-            Bind::Null => ToSqlOutput::Owned(Value::Null),
-            Bind::Integer(number) => ToSqlOutput::Owned(Value::Integer(number)),
-            Bind::Real(number) => ToSqlOutput::Owned(Value::Real(number)),
-            Bind::Text(span) => ToSqlOutput::Borrowed(ValueRef::Text(span.of(&query.scratch))),
-            Bind::Blob(span) => ToSqlOutput::Borrowed(ValueRef::Blob(span.of(&query.scratch))),
-        };
-        statement.raw_bind_parameter(at + 1, value)?;
+        bind_value(statement, at + 1, *bind, &query.scratch)?;
     }
     Ok(())
 }
 
+/// Binds a value whose bytes lie in `scratch` to the parameter at `index`, from 1.
+pub(super) fn bind_value(statement: &mut Statement<'_>, index: usize, bind: Bind, scratch: &[u8]) -> rusqlite::Result<()> {
+    use rusqlite::types::{ToSqlOutput, Value};
+    let value = match bind {
+        Bind::Null => ToSqlOutput::Owned(Value::Null),
+        Bind::Integer(number) => ToSqlOutput::Owned(Value::Integer(number)),
+        Bind::Real(number) => ToSqlOutput::Owned(Value::Real(number)),
+        Bind::Text(span) => ToSqlOutput::Borrowed(ValueRef::Text(span.of(scratch))),
+        Bind::Blob(span) => ToSqlOutput::Borrowed(ValueRef::Blob(span.of(scratch))),
+    };
+    statement.raw_bind_parameter(index, value)
+}
+
 /// The values of `count` columns from `first` on. The statement was prepared for them, so each is there.
-fn values<'r>(row: &'r Row<'_>, first: usize, count: usize) -> impl Iterator<Item = ValueRef<'r>> {
+pub(super) fn values<'r>(row: &'r Row<'_>, first: usize, count: usize) -> impl Iterator<Item = ValueRef<'r>> {
     (first..first + count).map(|column| row.get_ref(column).unwrap_or(ValueRef::Null))
 }
 
-fn ended(error: &rusqlite::Error, turns: &Turns<'_>) -> Ended {
+pub(super) fn ended(error: &rusqlite::Error, turns: &Turns<'_>) -> Ended {
     match error::failed(error, turns.stopped()) {
         Failed::End(outcome) => Ended::With(outcome),
         Failed::Memory => Ended::Again(Again::Memory),
@@ -485,12 +518,7 @@ fn negotiate(job: &Job, offered: &[Media], format: Option<Format>) -> Attempt<Me
         None => {}
     }
     let accept = job.exchange.request().fields(job.exchange.current(), "accept");
-    accept::choose(offered, accept).ok_or_else(|| {
-        Problem::new(406, "not-acceptable", "No acceptable format")
-            .detail(format_args!("None of the types in Accept is served here."))
-            .allow(offered.iter().map(|media| media.name()))
-            .into()
-    })
+    accept::choose(offered, accept).ok_or_else(|| not_acceptable(offered).into())
 }
 
 fn answer_too_large() -> Problem {

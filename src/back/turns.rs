@@ -22,8 +22,8 @@ pub const GAP: Micros = 500;
 /// Why a statement was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Its time was over.
-    Deadline,
+    /// Its time was over: so many microseconds.
+    Deadline(Micros),
     /// Nobody waits for its answer.
     Abandoned,
     /// A turn panicked; the payload is thrown again behind SQLite.
@@ -50,7 +50,7 @@ pub fn pause(micros: Micros) -> bool {
     while turns.now() < end && turns.must_stop().is_none() {
         turns.take_turn(end - turns.now().min(end));
         if turns.now() >= turns.deadline.get() {
-            turns.stop(Stopped::Deadline);
+            turns.stop(turns.overdue());
         }
     }
     true
@@ -89,7 +89,7 @@ impl<'t> Turns<'t> {
             self.take_turn(0);
         }
         if now >= self.deadline.get() {
-            self.stop(Stopped::Deadline);
+            self.stop(self.overdue());
         }
         self.must_stop().is_some()
     }
@@ -97,7 +97,7 @@ impl<'t> Turns<'t> {
     /// Sets another deadline, for the next part of the work; a stop by the one before is over.
     pub fn limit(&self, deadline: Micros) {
         self.deadline.set(deadline);
-        if self.stopped.get() == Some(Stopped::Deadline) {
+        if matches!(self.stopped.get(), Some(Stopped::Deadline(_))) {
             self.stopped.set(None);
         }
     }
@@ -149,9 +149,13 @@ impl<'t> Turns<'t> {
         self.last_end.set(now);
     }
 
+    fn overdue(&self) -> Stopped {
+        Stopped::Deadline(self.deadline.get().saturating_sub(self.began))
+    }
+
     fn stop(&self, why: Stopped) {
         // A deadline that passes behind the shield stops what comes after it.
-        let waits = self.shielded.get() && why == Stopped::Deadline;
+        let waits = self.shielded.get() && matches!(why, Stopped::Deadline(_));
         if self.stopped.get().is_none() && !waits {
             self.stopped.set(Some(why));
         }
@@ -234,7 +238,7 @@ mod tests {
             Go::On
         });
         assert!(interrupted(&result), "{result:?}");
-        assert_eq!(stopped, Some(Stopped::Deadline));
+        assert!(matches!(stopped, Some(Stopped::Deadline(_))), "{stopped:?}");
         assert!(turns > 2, "{turns} turns in 30 ms");
         assert_eq!(conn.query_row("SELECT 1", [], |row| row.get(0)), Ok(1), "the connection is usable at once");
     }
@@ -258,7 +262,7 @@ mod tests {
         });
         with_turns(&conn, Instant::now(), 0, &mut |_| Go::On, |turns| {
             assert!(query().is_err());
-            assert_eq!(turns.stopped(), Some(Stopped::Deadline));
+            assert!(matches!(turns.stopped(), Some(Stopped::Deadline(_))));
             turns.limit(Micros::MAX);
             assert_eq!(query(), Ok(30_000));
         });

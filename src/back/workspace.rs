@@ -4,7 +4,7 @@ use super::rows::RowShape;
 use super::trail::Trail;
 use crate::api::canonical::Canonical;
 use crate::api::catalog::Catalog;
-use crate::api::named::{Bound, VALUE_BYTES};
+use crate::api::named::Bound;
 use crate::api::table_query::TableQuery;
 use crate::budget::QUERY_BYTES;
 use crate::memory::StaticCell;
@@ -16,15 +16,14 @@ pub struct Workspace {
     pub(super) shape: RowShape,
     pub(super) trail: Trail,
     pub(super) canonical: Canonical,
-    /// A named route's values; made once, and kept when the database is opened anew.
-    pub(super) bound: Option<Bound>,
+    /// The values of a named route; made once, on the heap. Boxed, so that no workspace yet is all zeros.
+    pub(super) bound: Option<Box<Bound>>,
 }
 
 const _: () = assert!(
     size_of::<TableQuery>() + size_of::<RowShape>() + size_of::<Trail>() + size_of::<Canonical>() <= QUERY_BYTES,
     "QUERY_BYTES holds the query workspace"
 );
-const _: () = assert!(VALUE_BYTES + size_of::<Bound>() <= crate::budget::BOUND_BYTES, "BOUND_BYTES holds a route's values");
 const _: () = assert!(size_of::<Catalog>() <= crate::budget::CATALOG_BYTES, "CATALOG_BYTES holds the catalog");
 
 static WORKSPACE: StaticCell<Workspace> = StaticCell::new(Workspace::new());
@@ -43,12 +42,9 @@ impl Workspace {
 
     /// The static one; `None` when it was taken before.
     pub fn take() -> Option<&'static mut Workspace> {
-        WORKSPACE.take()
-    }
-
-    /// Takes what room comes from the heap, once.
-    pub(super) fn make_room(&mut self) {
-        self.bound.get_or_insert_with(Bound::new);
+        let workspace = WORKSPACE.take()?;
+        workspace.bound = Some(Box::default());
+        Some(workspace)
     }
 
     /// What was last read of the schema.

@@ -50,7 +50,7 @@ impl Limits {
         linger_ms: 1_000,
         queue_ms: 5_000,
         busy_ms: 1_000,
-        table_query_ms: crate::budget::TABLE_QUERY_MS as u64,
+        table_query_ms: 1_000,
         route_query_ms: 5_000,
         cache_ttl_ms: 300_000,
         drain_ms: 10_000,

@@ -3,12 +3,25 @@
 //! Pure: text goes in, a [`Config`] or a list of mistakes comes out. Two rooms exist, for the running configuration and for the next one; which
 //! runs, files and versions are the business of `start`.
 
+pub mod duration;
+pub mod history;
+mod json_text;
+pub mod keys;
 pub mod limits;
+pub mod mistake;
+pub mod nearest;
+pub mod path;
+mod place;
+mod read;
 pub mod route;
+pub mod sql_names;
+mod syntax;
 
 use core::net::IpAddr;
 
 pub use limits::Limits;
+pub use mistake::{MISTAKES, Mistake, Mistakes};
+pub use read::{Invalid, read, read_bytes};
 pub use route::{Kind, Literal, Param, Route, Rows, Verb};
 
 use crate::budget::{CONFIG_BYTES, ROUTE_PARAMS, ROUTES};

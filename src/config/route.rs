@@ -18,6 +18,17 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// The method's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verb::Get => "GET",
+            Verb::Post => "POST",
+            Verb::Put => "PUT",
+            Verb::Patch => "PATCH",
+            Verb::Delete => "DELETE",
+        }
+    }
+
     /// Whether its statements may change the database.
     pub const fn writes(self) -> bool {
         !matches!(self, Verb::Get)

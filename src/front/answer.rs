@@ -1,11 +1,13 @@
-//! Answering: what a complete request asks for, what needs no database, and the heads of all answers.
+//! Answering: what needs no database, and the heads of all answers.
 
+use super::allow::Allow;
 use super::entity::XCache;
+use super::judge::Judged;
 use super::net::Net;
-use super::slots::{Listening, NEVER, State};
+use super::slots::{NEVER, State};
 use super::{Front, MS};
 use crate::api::problem::Problem;
-use crate::api::route::{Ops, Route};
+use crate::api::route::Ops;
 use crate::http::accept::Media;
 use crate::http::etag::EntityTag;
 use crate::http::request::{Method, Reject};
@@ -14,8 +16,6 @@ use crate::job::Outcome;
 use crate::memory::Full;
 use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
 
-/// What GET resources allow.
-const ALLOW: &str = "GET, HEAD, OPTIONS";
 /// What a page of ours may load: itself.
 const CSP: &str = "default-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 
@@ -26,12 +26,49 @@ pub(super) struct Fields<'f> {
     pub(super) tag: Option<&'f EntityTag>,
     pub(super) next: &'f [u8],
     pub(super) content_range: &'f str,
-    pub(super) allow: bool,
+    pub(super) allow: Option<Allow>,
     pub(super) retry_after: Option<u16>,
     pub(super) vary: bool,
     pub(super) html: bool,
-    pub(super) store: bool,
+    pub(super) store: Store,
     pub(super) cache: Option<XCache>,
+    /// Says which credentials are asked for (RFC 9110 §11.6.1).
+    pub(super) challenge: bool,
+}
+
+/// What others may do with an answer: the Cache-Control field (RFC 9111 §5.2.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Store {
+    /// Nothing.
+    #[default]
+    No,
+    /// Keep it, and ask whether it is still right.
+    Ask {
+        /// Only whoever brought the token.
+        private: bool,
+    },
+    /// Keep it, and give it unasked for some seconds.
+    Seconds {
+        /// How many.
+        seconds: u32,
+        /// Only whoever brought the token.
+        private: bool,
+    },
+}
+
+impl Store {
+    fn put(self, head: HeadWriter<'_>) -> HeadWriter<'_> {
+        const NAME: &str = "cache-control";
+        match self {
+            Store::No => head.field(NAME, b"no-store"),
+            Store::Ask { private: false } => head.field(NAME, b"no-cache"),
+            Store::Ask { private: true } => head.field(NAME, b"private, no-cache"),
+            Store::Seconds { seconds, private } => {
+                let first: &[u8] = if private { b"private, max-age=" } else { b"max-age=" };
+                head.field_parts(NAME, &[first, itoa::Buffer::new().format(seconds).as_bytes()])
+            }
+        }
+    }
 }
 
 /// Where the body of an answer lies.
@@ -41,24 +78,14 @@ enum Body {
     Empty,
 }
 
-/// The value of Content-Type.
+/// The value of Content-Type; a bare value's comes from its route.
 pub(super) const fn content_type(media: Media) -> &'static str {
     match media {
         Media::Json => "application/json",
         Media::Csv => "text/csv; charset=utf-8",
         Media::Ndjson => "application/x-ndjson",
         Media::Html => "text/html; charset=utf-8",
-    }
-}
-
-pub(super) const fn kind(route: &Route) -> RouteKind {
-    match route {
-        Route::Index => RouteKind::Index,
-        Route::Tables => RouteKind::Tables,
-        Route::Rows { .. } => RouteKind::Rows,
-        Route::Row { .. } => RouteKind::Row,
-        Route::Ops(_) => RouteKind::Ops,
-        Route::None { .. } => RouteKind::Other,
+        Media::Value => "text/plain; charset=utf-8",
     }
 }
 
@@ -66,12 +93,14 @@ impl<N: Net> Front<N> {
     /// Answers a complete request, or queues it for the back.
     pub(super) fn answer_request(&mut self, index: u16) {
         match self.judge(index) {
-            Judged::Data => self.answer_data(index),
+            Judged::Data(task) => self.answer_data(index, task),
             Judged::Page(page) => self.answer_page(index, page),
-            Judged::Options(kind) => {
-                let fields = Fields { allow: true, ..Fields::default() };
+            Judged::Control(control) => self.answer_control(index, control),
+            Judged::Options(kind, allow) => {
+                let fields = Fields { allow: Some(allow), ..Fields::default() };
                 self.answer(index, kind, 204, fields, Body::Empty);
             }
+            Judged::NotAllowed(kind, allow) => self.answer_problem_at(index, kind, &allow.problem(), Some(allow)),
             Judged::Problem(kind, problem) => {
                 match problem.slug {
                     "stopping" => self.refuse(Refusal::Draining),
@@ -83,57 +112,16 @@ impl<N: Net> Front<N> {
         }
     }
 
-    /// Decides, in the order in which a server may tell things: is it for us, is there such a place, may it be done there.
-    fn judge(&self, index: u16) -> Judged {
-        let slot = self.slots.peek(index);
-        let Some(exchange) = slot.exchange.as_ref() else { return Judged::Data };
-        let (bytes, request) = (exchange.current(), exchange.request());
-        if request.host(bytes).is_some_and(|host| !self.setup.hosts.allow(host)) {
-            return Judged::Problem(RouteKind::Other, misdirected());
-        }
-        if request.options_asterisk() {
-            return Judged::Options(RouteKind::Other);
-        }
-        let route = Route::of(request.path(bytes));
-        let kind = kind(&route);
-        if let Route::None { trailing_slash } = route {
-            return Judged::Problem(kind, Problem::no_route(trailing_slash));
-        }
-        match request.method {
-            Method::Get | Method::Head => {}
-            Method::Options => return Judged::Options(kind),
-            _ => return Judged::Problem(kind, not_allowed()),
-        }
-        match route {
-            Route::Ops(page) if self.may_see(index, page) => Judged::Page(page),
-            Route::Ops(_) => Judged::Problem(kind, elsewhere()),
-            _ if slot.listening == Listening::Ops => Judged::Problem(kind, ops_only()),
-            _ => Judged::Data,
-        }
-    }
-
-    /// Who sees which operators' page: all of them on their own listener, and, without a configuration, on this machine by a request that
-    /// no proxy forwarded; health and readiness everywhere.
-    fn may_see(&self, index: u16, page: Ops) -> bool {
-        matches!(page, Ops::Health | Ops::Ready) || self.sees_all(index)
-    }
-
-    /// Whether details are for this connection's eyes.
-    pub(super) fn sees_all(&self, index: u16) -> bool {
-        const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-        let slot = self.slots.peek(index);
-        if slot.listening == Listening::Ops {
-            return true;
-        }
-        let Some(exchange) = slot.exchange.as_ref() else { return false };
-        let direct = FORWARDED.iter().all(|name| exchange.request().field(exchange.current(), name).is_none());
-        self.setup.local_ops && slot.local && direct
-    }
-
     fn answer_page(&mut self, index: u16, page: Ops) {
         let status = self.render(index, page);
         let media = if page == Ops::Metrics { "text/plain; version=0.0.4; charset=utf-8" } else { "application/json" };
         let fields = Fields { content_type: Some(media), ..Fields::default() };
+        self.answer(index, RouteKind::Ops, status, fields, Body::Page);
+    }
+
+    /// The JSON that was rendered into the front's page, for an operator.
+    pub(super) fn answer_rendered(&mut self, index: u16, status: u16) {
+        let fields = Fields { content_type: Some("application/json"), ..Fields::default() };
         self.answer(index, RouteKind::Ops, status, fields, Body::Page);
     }
 
@@ -162,7 +150,8 @@ impl<N: Net> Front<N> {
 
     /// The answer to a client that has it already (RFC 9110 §15.4.5).
     pub(super) fn answer_not_modified(&mut self, index: u16, kind: RouteKind, tag: &EntityTag, cache: XCache) {
-        let fields = Fields { tag: Some(tag), vary: true, store: true, cache: Some(cache), ..Fields::default() };
+        let store = self.rule(self.slots.peek(index).task).store;
+        let fields = Fields { tag: Some(tag), vary: true, store, cache: Some(cache), ..Fields::default() };
         self.answer(index, kind, 304, fields, Body::Empty);
     }
 
@@ -207,12 +196,18 @@ impl<N: Net> Front<N> {
     }
 
     pub(super) fn answer_problem(&mut self, index: u16, kind: RouteKind, problem: &Problem) {
+        self.answer_problem_at(index, kind, problem, None);
+    }
+
+    /// A problem at a place that may be asked otherwise.
+    fn answer_problem_at(&mut self, index: u16, kind: RouteKind, problem: &Problem, allow: Option<Allow>) {
         self.page.len = 0;
         let rendered = problem.put_json(&mut self.page);
         debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
         let fields = Fields {
             content_type: Some("application/problem+json"),
-            allow: problem.status == 405,
+            allow,
+            challenge: problem.status == 401,
             retry_after: problem.retry_after,
             ..Fields::default()
         };
@@ -230,6 +225,7 @@ impl<N: Net> Front<N> {
 
     /// Steps over the request that is answered now; how its answer is to be sent.
     pub(super) fn begin(&mut self, index: u16) -> Option<Sending> {
+        self.note_origin(index);
         let draining = self.draining_since.is_some();
         let exchange = self.slots.at(index).exchange.as_mut()?;
         let request = exchange.request();
@@ -250,7 +246,7 @@ impl<N: Net> Front<N> {
             let draining = self.draining_since.is_some();
             self.set_closing(index, if draining { CloseReason::Drained } else { CloseReason::ClientAsked });
         } else {
-            let (now, idle) = (self.now, self.setup.limits.idle_ms * MS);
+            let (now, idle) = (self.now, self.setup.config.limits.idle_ms * MS);
             self.slots.at(index).enter(State::Idle, now, idle);
             self.next_timer = self.next_timer.min(now + idle);
         }
@@ -291,7 +287,7 @@ impl<N: Net> Front<N> {
             Body::Empty => b"",
         };
         let head = fields.put(HeadWriter::new(self.head, status).field("date", self.date.at(unix)), status, bytes.len());
-        let head = sending.connection(head);
+        let head = sending.connection(self.cors.put(head));
         let length = head.finish().map_err(|_| Full)?;
         let bytes = if sending.body { bytes } else { b"" };
         let slot = self.slots.at(index);
@@ -318,7 +314,7 @@ impl Fields<'_> {
         if let Some(tag) = self.tag {
             head = head.field("etag", tag.as_bytes());
         }
-        head = head.field("cache-control", if self.store { b"no-cache" } else { b"no-store" });
+        head = self.store.put(head);
         if self.vary {
             head = head.field("vary", b"Accept, Origin, Authorization");
         }
@@ -328,8 +324,11 @@ impl Fields<'_> {
         if !self.content_range.is_empty() {
             head = head.field("content-range", self.content_range.as_bytes());
         }
-        if self.allow {
-            head = head.field("allow", ALLOW.as_bytes());
+        if let Some(allow) = self.allow {
+            head = head.field("allow", allow.text().as_bytes());
+        }
+        if self.challenge {
+            head = head.field("www-authenticate", b"Bearer realm=\"flagstone\"");
         }
         if let Some(seconds) = self.retry_after {
             head = head.field_number("retry-after", u64::from(seconds));
@@ -338,7 +337,7 @@ impl Fields<'_> {
             head = head.field("content-security-policy", CSP.as_bytes()).field("referrer-policy", b"no-referrer");
         }
         if let Some(cache) = self.cache {
-            head = head.field("x-cache", cache.value().as_bytes());
+            head = cache.put(head);
         }
         head.field("x-content-type-options", b"nosniff")
     }
@@ -369,38 +368,6 @@ impl Sending {
             Keep::Close => head.field("connection", b"close"),
         }
     }
-}
-
-/// What became of a request before the back saw it.
-enum Judged {
-    Data,
-    Page(Ops),
-    Options(RouteKind),
-    Problem(RouteKind, Problem),
-}
-
-fn misdirected() -> Problem {
-    Problem::new(421, "wrong-host", "This server does not answer for that host")
-        .detail(format_args!("Host names neither this machine, nor localhost, nor an address."))
-        .hint(format_args!("use the machine's IP address, its name, or its name with .local"))
-}
-
-fn not_allowed() -> Problem {
-    Problem::new(405, "method-not-allowed", "Method not allowed")
-        .detail(format_args!("This resource is read-only."))
-        .allow(ALLOW.split(", "))
-}
-
-fn elsewhere() -> Problem {
-    Problem::new(403, "operators-only", "For operators only")
-        .detail(format_args!("This page is served on the operators' listener, and to direct requests from this machine."))
-        .hint(format_args!("start with --ops 127.0.0.1:8081 and ask there"))
-}
-
-fn ops_only() -> Problem {
-    Problem::new(404, "not-found", "Not found")
-        .detail(format_args!("This listener serves /-/ only."))
-        .hint(format_args!("ask the public address for data"))
 }
 
 pub(super) fn unavailable(slug: &'static str, title: &'static str, retry_after: u16) -> Problem {

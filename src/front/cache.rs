@@ -41,11 +41,29 @@ struct Entry {
     head: usize,
     tag: Option<EntityTag>,
     checksum: u64,
+    lifetime: Lifetime,
     made: Micros,
+    /// When it was last known to be true of the database.
+    verified: Micros,
 }
 
 impl Entry {
-    const EMPTY: Entry = Entry { key: 0, stamp: None, bytes: Chain::EMPTY, head: 0, tag: None, checksum: 0, made: 0 };
+    const EMPTY: Entry = Entry {
+        key: 0,
+        stamp: None,
+        bytes: Chain::EMPTY,
+        head: 0,
+        tag: None,
+        checksum: 0,
+        lifetime: Lifetime { ttl: 0, stale_ok: 0, stale_if_error: 0, critical: false },
+        made: 0,
+        verified: 0,
+    };
+
+    /// Whether it was known to be true not more than `limit` ago, and there is such a limit.
+    fn known_within(&self, limit: Micros, now: Micros) -> bool {
+        limit > 0 && now <= self.verified + limit
+    }
 }
 
 /// Everything that is boxed for the cache at start: entries, index, eviction with its ghosts, and the front's shortcuts from raw targets.
@@ -54,6 +72,19 @@ const STATE_BYTES: usize = CACHE_ENTRIES * size_of::<Entry>()
     + size_of::<Eviction<CACHE_ENTRIES, CACHE_GHOSTS>>()
     + CACHE_TABLE * size_of::<Shortcut>();
 const _: () = assert!(STATE_BYTES <= CACHE_STATE_BYTES, "an entry's state is larger than CACHE_ENTRY_STATE_BYTES");
+
+/// How long an answer is kept, and how far it may lag behind the data; all in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// How long it is kept at most.
+    pub ttl: Micros,
+    /// It may be given so long after it was last known to be true; 0 for not at all.
+    pub stale_ok: Micros,
+    /// The same for when no new one can be made.
+    pub stale_if_error: Micros,
+    /// It leaves for others last.
+    pub critical: bool,
+}
 
 /// An answer on its way into the cache.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +97,8 @@ pub struct Answer<'a> {
     pub tag: EntityTag,
     /// How long it took to make, in microseconds.
     pub cost: Micros,
+    /// How long it is kept.
+    pub lifetime: Lifetime,
 }
 
 /// Why an answer did not enter.
@@ -84,6 +117,8 @@ pub enum Refused {
 pub struct Counts {
     /// Requests answered from it.
     pub hits: u64,
+    /// Requests answered from it although the data had changed, as their route allows.
+    pub stale_hits: u64,
     /// Requests that could have been, and were not.
     pub misses: u64,
     /// Answers that it may not keep.
@@ -111,6 +146,8 @@ pub struct Counts {
 pub enum Found {
     /// An entry of the present state.
     Hit(u16),
+    /// An entry of an older state that may still be given, last known to be true so many microseconds ago.
+    Stale(u16, Micros),
     /// Nothing, or nothing any more.
     Miss,
     /// The cache is resting.
@@ -132,7 +169,6 @@ pub struct Cache {
     free: heapless::Vec<u16, CACHE_ENTRIES>,
     index: Box<CacheIndex<CACHE_TABLE>>,
     eviction: Box<Eviction<CACHE_ENTRIES, CACHE_GHOSTS>>,
-    ttl: Micros,
     resting_until: Micros,
     paused: bool,
     swept: usize,
@@ -142,8 +178,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty cache whose entries live at most `ttl` microseconds.
-    pub fn new(regions: CacheRegions, ttl: Micros) -> Cache {
+    /// An empty cache.
+    pub fn new(regions: CacheRegions) -> Cache {
         assert_eq!(regions.blocks.len(), CACHE_BLOCKS, "the arena is the budget's");
         let mut free = heapless::Vec::new();
         for entry in (0..CACHE_ENTRIES as u16).rev() {
@@ -156,7 +192,6 @@ impl Cache {
             free,
             index: Box::new(CacheIndex::new()),
             eviction: Box::new(Eviction::new(CACHE_BLOCKS)),
-            ttl,
             resting_until: 0,
             paused: false,
             swept: 0,
@@ -165,7 +200,7 @@ impl Cache {
         }
     }
 
-    /// Looks for an answer that is true of the present state `current`.
+    /// Looks for an answer that is true of the present state `current`, or may be given all the same.
     pub fn find(&mut self, key: Key, current: Stamp, now: Micros) -> Found {
         if self.resting(now) {
             return Found::Resting;
@@ -174,15 +209,25 @@ impl Cache {
             self.counts.misses += 1;
             return Found::Miss;
         };
-        let entry = &self.entries[usize::from(at)];
-        let gone = if entry.stamp != Some(current) {
-            &mut self.counts.stale
-        } else if now >= entry.made + self.ttl {
-            &mut self.counts.expired
+        let entry = &mut self.entries[usize::from(at)];
+        let (old, expired) = (entry.stamp != Some(current), now >= entry.made + entry.lifetime.ttl);
+        let gone = if old || expired {
+            if old && !expired && entry.known_within(entry.lifetime.stale_ok, now) {
+                let age = now.saturating_sub(entry.verified);
+                self.counts.stale_hits += 1;
+                self.eviction.touch(at);
+                return Found::Stale(at, age);
+            }
+            if entry.known_within(entry.lifetime.stale_if_error, now) {
+                self.counts.misses += 1;
+                return Found::Miss;
+            }
+            if old { &mut self.counts.stale } else { &mut self.counts.expired }
         } else if (self.counts.hits + 1).is_multiple_of(VERIFY_EVERY) && !self.verify(at, now) {
             self.counts.misses += 1;
             return if now < self.resting_until { Found::Resting } else { Found::Miss };
         } else {
+            self.entries[usize::from(at)].verified = now;
             self.counts.hits += 1;
             self.eviction.touch(at);
             return Found::Hit(at);
@@ -193,12 +238,23 @@ impl Cache {
         Found::Miss
     }
 
+    /// An old answer for when no new one can be made, if its route allows that, and how long ago it was last known to be true.
+    pub fn find_old(&mut self, key: Key, now: Micros) -> Option<(u16, Micros)> {
+        let at = self.index.get(key).filter(|_| !self.resting(now))?;
+        let entry = &self.entries[usize::from(at)];
+        let age = now.saturating_sub(entry.verified);
+        entry.known_within(entry.lifetime.stale_if_error, now).then(|| {
+            self.counts.stale_hits += 1;
+            (at, age)
+        })
+    }
+
     /// Keeps an answer that is true of the state `stamp`.
     ///
     /// # Errors
     /// [`Refused`]; nothing is kept then.
     pub fn insert(&mut self, key: Key, stamp: Stamp, answer: &Answer, now: Micros) -> Result<(), Refused> {
-        let Answer { head, body, tag, cost } = *answer;
+        let Answer { head, body, tag, cost, lifetime } = *answer;
         let refused = if self.resting(now) {
             Some(Refused::Resting)
         } else if body.len() > CACHE_BODY_BYTES {
@@ -223,11 +279,13 @@ impl Cache {
             head: head.len(),
             tag: Some(tag),
             checksum: checksum([head, body].into_iter()),
+            lifetime,
             made: now,
+            verified: now,
         };
         let indexed = self.index.insert(key, at);
         assert_eq!(indexed, Ok(None), "the index is twice as large as the cache, and the key's old entry was dropped");
-        self.eviction.insert(at, (key >> 64) as u64, blocks, cost, false);
+        self.eviction.insert(at, (key >> 64) as u64, blocks, cost, lifetime.critical);
         self.counts.inserted += 1;
         self.entries_high = self.entries_high.max(self.entries());
         Ok(())

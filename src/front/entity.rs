@@ -2,22 +2,20 @@
 
 use std::io::{ErrorKind, IoSlice};
 
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
-
-use super::answer::{Fields, Sending, content_type, kind, unavailable};
+use super::answer::{Fields, Sending, content_type as content_type_of, unavailable};
 use super::cache::{Answer, CACHE_SLICES, Found, Key};
+use super::judge::kind;
 use super::net::Net;
 use super::slots::{NEVER, Slot, State};
 use super::{Front, MS, QUEUE};
 use crate::api::route::Route;
-use crate::http::accept::{self, Media};
+use crate::http::accept::Media;
 use crate::http::etag::{EntityTag, Tagger, if_none_match};
-use crate::http::prefer;
 use crate::http::response::HeadWriter;
-use crate::job::{Made, Reply, SlotId, Stamp};
+use crate::job::{Made, Micros, Reply, SlotId, Stamp, Task};
 use crate::memory::Full;
 use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
+use crate::policy::flags::Flag;
 
 /// Where an answer came from: the X-Cache field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +26,8 @@ pub(super) enum XCache {
     Miss,
     /// Made now; it may not be kept.
     Bypass,
+    /// From the cache, and older than the data by at most so many microseconds.
+    Stale(Micros),
 }
 
 impl XCache {
@@ -36,6 +36,16 @@ impl XCache {
             XCache::Hit => "hit",
             XCache::Miss => "miss",
             XCache::Bypass => "bypass",
+            XCache::Stale(_) => "stale",
+        }
+    }
+
+    /// Adds the field, and Age (RFC 9111 §5.1) to an answer that is older than its data.
+    pub(super) fn put(self, head: HeadWriter<'_>) -> HeadWriter<'_> {
+        let head = head.field("x-cache", self.value().as_bytes());
+        match self {
+            XCache::Stale(age) => head.field_number("age", age.div_ceil(1_000_000)),
+            _ => head,
         }
     }
 }
@@ -56,13 +66,20 @@ enum Source<'s> {
 
 impl<N: Net> Front<N> {
     /// Answers a request for data: from the cache, by joining a query under way, or by a job of its own.
-    pub(super) fn answer_data(&mut self, index: u16) {
-        let key = self.key(index);
+    pub(super) fn answer_data(&mut self, index: u16, task: Task) {
+        self.slots.at(index).task = task;
+        self.slots.at(index).key = 0;
+        let key = match self.key(index, task) {
+            Ok(key) => key,
+            Err(problem) => return self.answer_problem(index, self.kind(index), &problem),
+        };
         self.slots.at(index).key = key;
         let current = if key == 0 { None } else { self.freshness.as_ref().and_then(|freshness| freshness.current()) };
         if let Some(current) = current {
-            if let Found::Hit(entry) = self.cache.find(key, current, self.now) {
-                return self.answer_hit(index, entry);
+            match self.cache.find(key, current, self.now) {
+                Found::Hit(entry) => return self.answer_kept(index, entry, XCache::Hit),
+                Found::Stale(entry, age) => return self.answer_kept(index, entry, XCache::Stale(age)),
+                Found::Miss | Found::Resting => {}
             }
             if self.join(index, key, current) {
                 return;
@@ -80,50 +97,16 @@ impl<N: Net> Front<N> {
         }
     }
 
-    /// What the request's answer is known by; 0 when it is to be made for this request alone.
-    fn key(&mut self, index: u16) -> Key {
-        let slot = self.slots.peek(index);
-        let Some(exchange) = slot.exchange.as_ref() else { return 0 };
-        let (bytes, request) = (exchange.current(), exchange.request());
-        let (path, query) = (request.path(bytes), request.query(bytes).unwrap_or_default());
-        let offered: &[Media] = match Route::of(path) {
-            Route::Index => &[Media::Json, Media::Html],
-            Route::Tables => &[Media::Json],
-            _ => &[Media::Json, Media::Csv, Media::Ndjson],
-        };
-        let Some(media) = accept::choose(offered, request.fields(bytes, "accept")) else { return 0 };
-        let counted = prefer::count_exact(request.fields(bytes, "prefer"));
-        let asked = [media as u8, u8::from(counted)];
-        let raw = self.hash([&asked[..], path, b"?", query].into_iter());
-        let place = raw as usize % self.shortcuts.len();
-        if self.shortcuts[place].0 == raw {
-            return self.shortcuts[place].1;
-        }
-        if self.canonical.read(path, query).is_err() {
-            return 0;
-        }
-        let key = self.hash(std::iter::once(&asked[..]).chain(self.canonical.parts()));
-        self.shortcuts[place] = (raw, key);
-        key
-    }
-
-    /// A keyed hash over parts, each with its length, so that no two lists of parts are one. Never 0.
-    fn hash<'p>(&self, parts: impl Iterator<Item = &'p [u8]>) -> Key {
-        let mut hasher = SipHasher13::new_with_key(&self.setup.tag_key.0);
-        for part in parts {
-            hasher.write_u32(part.len() as u32);
-            hasher.write(part);
-        }
-        hasher.finish128().as_u128().max(1)
-    }
-
     /// Joins a query under way that will give this very answer: one that has not begun, or one that began in the present state.
     fn join(&mut self, index: u16, key: Key, current: Stamp) -> bool {
+        if !self.has_feature(index, Flag::SingleFlight) {
+            return false;
+        }
         let running = self.running.is_some_and(|running| running.key == key && running.stamp == Some(current));
         if !running && !self.queue.slots().any(|slot| self.slots.peek(slot).key == key) {
             return false;
         }
-        let (now, queue) = (self.now, self.setup.limits.queue_ms * MS);
+        let (now, queue) = (self.now, self.setup.config.limits.queue_ms * MS);
         self.slots.at(index).enter(State::Joined, now, queue);
         self.slots.at(index).job_began = running;
         self.next_timer = self.next_timer.min(now + queue);
@@ -183,39 +166,54 @@ impl<N: Net> Front<N> {
         }
     }
 
-    fn answer_hit(&mut self, index: u16, entry: u16) {
+    fn answer_kept(&mut self, index: u16, entry: u16, cache: XCache) {
         let kind = self.kind(index);
         let tag = self.cache.tag(entry);
         match tag {
-            Some(tag) if self.has(index, &tag) => self.answer_not_modified(index, kind, &tag, XCache::Hit),
-            _ => self.send(index, kind, XCache::Hit, Source::Entry(entry)),
+            Some(tag) if self.has(index, &tag) => self.answer_not_modified(index, kind, &tag, cache),
+            _ => self.send(index, kind, cache, Source::Entry(entry)),
         }
     }
 
+    /// Answers with what was true a while ago, because no new answer can be made and the route allows it; whether it did.
+    pub(super) fn answer_old(&mut self, index: u16) -> bool {
+        let key = self.slots.peek(index).key;
+        let found = if key == 0 { None } else { self.cache.find_old(key, self.now) };
+        if let Some((entry, age)) = found {
+            self.answer_kept(index, entry, XCache::Stale(age));
+        }
+        found.is_some()
+    }
+
     /// Makes the head of an answer, once for all who wait for it, and keeps the answer if it may be kept.
-    pub(super) fn make_entity(&mut self, key: Key, media: Media, made: Made, reply: &Reply) -> Option<Entity> {
+    pub(super) fn make_entity(&mut self, task: Task, key: Key, media: Media, made: Made, reply: &Reply) -> Option<Entity> {
+        let (config, rule) = (self.setup.config.clone(), self.rule(task));
+        let content_type = match (media, task) {
+            (Media::Value, Task::Route(place)) => config.routes()[usize::from(place)].content_type.map(|span| config.text(span)),
+            _ => None,
+        };
+        let content_type = content_type.unwrap_or(content_type_of(media));
         let mut tagger = Tagger::new(&self.setup.tag_key);
         // The parts of the head that differ with the data belong to the representation too.
-        for part in
-            [content_type(media).as_bytes(), b"\0", &reply.next, b"\0", reply.content_range.as_bytes(), b"\0", reply.body()]
-        {
+        for part in [content_type.as_bytes(), b"\0", &reply.next, b"\0", reply.content_range.as_bytes(), b"\0", reply.body()] {
             tagger.write(part);
         }
         let tag = tagger.finish();
         let fields = Fields {
-            content_type: Some(content_type(media)),
+            content_type: Some(content_type),
             tag: Some(&tag),
             next: &reply.next,
             content_range: &reply.content_range,
             vary: true,
             html: media == Media::Html,
-            store: true,
+            store: rule.store,
             ..Fields::default()
         };
         let head = fields.put(HeadWriter::fields_only(self.entity_head), 200, reply.body().len()).finish().ok()?;
         let kept = match made.stamp {
-            Some(stamp) if key != 0 && !made.volatile => {
-                let answer = Answer { head: &self.entity_head[..head], body: reply.body(), tag, cost: made.cost };
+            Some(stamp) if key != 0 && rule.keeps(made.volatile) => {
+                let lifetime = rule.lifetime;
+                let answer = Answer { head: &self.entity_head[..head], body: reply.body(), tag, cost: made.cost, lifetime };
                 self.cache.insert(key, stamp, &answer, self.now).is_ok()
             }
             _ => false,
@@ -247,6 +245,11 @@ impl<N: Net> Front<N> {
 
     pub(super) fn kind(&self, index: u16) -> RouteKind {
         let slot = self.slots.peek(index);
+        match slot.task {
+            Task::Route(_) => return RouteKind::Named,
+            Task::Change(_) => return RouteKind::Ops,
+            Task::Tables => {}
+        }
         slot.exchange.as_ref().map_or(RouteKind::Other, |exchange| kind(&Route::of(exchange.request().path(exchange.current()))))
     }
 
@@ -263,8 +266,8 @@ impl<N: Net> Front<N> {
     /// Whether the connection is still there; all of the answer is then written or queued.
     fn send_bytes(&mut self, index: u16, cache: XCache, source: &Source, sending: Sending) -> Result<bool, Full> {
         let unix = self.net.unix_time();
-        let prefix = HeadWriter::new(self.head, 200).field("date", self.date.at(unix)).field("x-cache", cache.value().as_bytes());
-        let prefix = sending.connection(prefix).part().map_err(|_| Full)?;
+        let prefix = cache.put(HeadWriter::new(self.head, 200).field("date", self.date.at(unix)));
+        let prefix = sending.connection(self.cors.put(prefix)).part().map_err(|_| Full)?;
         let mut slices = [IoSlice::new(&[]); CACHE_SLICES + 1];
         slices[0] = IoSlice::new(&self.head[..prefix]);
         let count = match source {

@@ -3,8 +3,8 @@
 use super::cache::Key;
 use super::net::Net;
 use super::slots::{NEVER, State};
-use super::{BUSY_RETRY, Front, MS, TABLE_QUERY, Wait, entity};
-use crate::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp};
+use super::{BUSY_RETRY, Front, MS, Wait, entity};
+use crate::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp, Task};
 use crate::policy::fair_queue::Waiting;
 
 /// The job that the back works on.
@@ -55,19 +55,24 @@ impl<N: Net> Front<N> {
         let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
         self.tell_joiners(key, true);
         self.running = Some(Running { id, account: entry.client, started: self.now, turned: 0, key, stamp });
-        Some(Job { slot: id, exchange, arrived: entry.since, deadline: self.now + TABLE_QUERY })
+        let (task, limits) = (self.slots.peek(entry.slot).task, &self.setup.config.limits);
+        let longest = match task {
+            Task::Tables => limits.table_query_ms,
+            Task::Route(_) | Task::Change(_) => limits.route_query_ms,
+        };
+        Some(Job { task, slot: id, exchange, arrived: entry.since, deadline: self.now + longest * MS })
     }
 
     /// Takes a job back: answers everybody who waits for it, or puts it into the queue again when the database was locked.
     pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
         self.now = self.net.now();
         let key = self.book_job();
-        let Job { slot: id, exchange, arrived, .. } = job;
+        let Job { task, slot: id, exchange, arrived, .. } = job;
         let asked = self.take_home(id, exchange);
         if !asked {
             self.metrics.abandoned_jobs += 1;
         }
-        if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.limits.busy_ms * MS {
+        if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.limits.busy_ms * MS {
             self.metrics.busy_retries += 1;
             self.tell_joiners(key, false);
             match asked {
@@ -77,7 +82,7 @@ impl<N: Net> Front<N> {
             return;
         }
         let entity = match &outcome {
-            Outcome::Rows(media, made) => self.make_entity(key, *media, *made, reply),
+            Outcome::Rows(media, made) => self.make_entity(task, key, *media, *made, reply),
             _ => None,
         };
         if asked {
@@ -95,6 +100,7 @@ impl<N: Net> Front<N> {
         self.serving = Some(index);
         match entity {
             Some(entity) => self.answer_entity(index, entity, reply),
+            None if is_the_backs_fault(outcome) && self.answer_old(index) => {}
             None => self.answer_failure(index, outcome),
         }
         self.drive(index);
@@ -144,7 +150,7 @@ impl<N: Net> Front<N> {
     }
 
     pub(super) fn enqueue(&mut self, index: u16, since: Micros, not_before: Micros) {
-        let (now, queue_ms) = (self.now, self.setup.limits.queue_ms);
+        let (now, queue_ms) = (self.now, self.setup.config.limits.queue_ms);
         let slot = self.slots.at(index);
         let account = slot.client.account(index);
         slot.enter(State::Queued, now, (since + queue_ms * MS).saturating_sub(now));
@@ -152,5 +158,14 @@ impl<N: Net> Front<N> {
         self.next_timer = self.next_timer.min(due);
         let pushed = self.queue.push(Waiting { slot: index, client: account, since, not_before });
         assert!(pushed.is_ok(), "the queue has a place for every slot that can ask");
+    }
+}
+
+/// Whether an old answer is better than this one: it says nothing of the request.
+fn is_the_backs_fault(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Problem(problem) => problem.status >= 500,
+        Outcome::Busy => true,
+        Outcome::Rows(..) | Outcome::Abandoned => false,
     }
 }

@@ -79,22 +79,28 @@ impl<N: Net> Front<N> {
     /// Gives a new connection a slot, or tells it why not.
     pub(super) fn admit(&mut self, socket: N::Socket, peer: Peer, listening: Listening) {
         self.metrics.accepted += 1;
-        let (client, local) = match peer {
-            Peer::Tcp(address) => (Client::of(address), address.ip().to_canonical().is_loopback()),
-            Peer::Unix => (Client::Exempt, true),
+        let peer = match peer {
+            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Unix => None,
+        };
+        let local = peer.is_none_or(|peer| peer.is_loopback());
+        let client = match peer {
+            // A proxy stands for many.
+            Some(address) if !self.setup.config.trusted_proxies.contains(&address) => Client::of((address, 0).into()),
+            _ => Client::Exempt,
         };
         let counted = if listening == Listening::Ops { Client::Exempt } else { client };
-        if !self.clients.enter(counted, self.setup.limits.slots_per_client) {
+        if !self.clients.enter(counted, self.setup.config.limits.slots_per_client) {
             return self.turn_away(socket, Refusal::ClientCap, CLIENT_CAP);
         }
         let Some(index) = self.free_slot(listening) else {
             self.clients.leave(counted);
             return self.turn_away(socket, Refusal::SlotsFull, NO_SLOT);
         };
-        let (now, first_byte) = (self.now, self.setup.limits.first_byte_ms * MS);
+        let (now, first_byte) = (self.now, self.setup.config.limits.first_byte_ms * MS);
         let slot = self.slots.at(index);
         slot.socket = Some(socket);
-        (slot.client, slot.local, slot.listening) = (counted, local, listening);
+        (slot.client, slot.peer, slot.local, slot.listening) = (counted, peer, local, listening);
         // The request often stands behind the handshake already: one read tells, and its absence costs one call a connection.
         (slot.readable, slot.writable) = (true, true);
         slot.enter(State::FirstByte, now, first_byte);
@@ -151,7 +157,7 @@ impl<N: Net> Front<N> {
             self.metrics.closed[CloseReason::Refused as usize] += 1;
             return;
         };
-        let (now, linger) = (self.now, self.setup.limits.linger_ms * MS);
+        let (now, linger) = (self.now, self.setup.config.limits.linger_ms * MS);
         let slot = self.slots.at(index);
         slot.socket = Some(socket);
         slot.client = Client::Exempt;

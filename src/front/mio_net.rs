@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::net::{Accepted, EVENTS, Net, Peer, Ready, Token};
@@ -33,13 +33,17 @@ pub struct MioNet {
 }
 
 impl MioNet {
-    /// Takes over bound, listening, non-blocking sockets.
+    /// Takes over bound, listening, non-blocking sockets. SIGHUP is taken too when there is something to `reload`; else it ends the
+    /// process, as it does for every program whose terminal goes.
     ///
     /// # Errors
     /// What epoll, the signal pipe or /dev/null gave.
-    pub fn new(listeners: heapless::Vec<OwnedFd, MAX_LISTENERS>, started: Instant) -> io::Result<MioNet> {
+    pub fn new(listeners: heapless::Vec<OwnedFd, MAX_LISTENERS>, started: Instant, reload: bool) -> io::Result<MioNet> {
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        if reload {
+            signals.add_signal(SIGHUP)?;
+        }
         poll.registry().register(&mut signals, STOP, Interest::READABLE)?;
         for (at, listener) in listeners.iter().enumerate() {
             poll.registry().register(
@@ -85,9 +89,11 @@ impl Net for MioNet {
             result => result?,
         }
         for event in self.events.iter() {
-            let token = MioNet::token(event.token());
+            let mut token = MioNet::token(event.token());
             if token == Token::Stop {
-                self.signals.pending().for_each(drop);
+                // A stop wins over a reload that came with it.
+                let stop = self.signals.pending().fold(false, |stop, signal| stop | (signal != SIGHUP));
+                token = if stop { Token::Stop } else { Token::Reload };
             }
             let gone = event.is_error() || (event.is_read_closed() && event.is_write_closed());
             let ended = event.is_read_closed();

@@ -3,11 +3,16 @@
 //! One [`Front::turn`] does everything that needs no database and may be taken at any moment, also from inside a running query:
 //! then it serves, refuses and queues, but starts no job. [`Front::next_job`] and [`Front::finish`] are the way to the back and home.
 
+mod allow;
 mod answer;
 pub mod audit;
 pub mod cache;
+mod control;
+mod cors;
 mod entity;
 mod jobs;
+mod judge;
+mod key;
 mod listener;
 pub mod mio_net;
 pub mod net;
@@ -23,8 +28,9 @@ use std::rc::Rc;
 use heapless::Deque;
 
 use crate::api::canonical::Canonical;
+use crate::api::named::Bound;
 use crate::budget::{CONNECTIONS, OUTPUT_BLOCK_BYTES, SLOTS};
-use crate::config::Limits;
+use crate::config::Config;
 use crate::http::date::DateCache;
 use crate::http::etag::TagKey;
 use crate::job::{Current, Exchange, Micros, SlotId};
@@ -32,8 +38,10 @@ use crate::memory::Blocks;
 use crate::memory::sink::{Full, Sink};
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
 use crate::ops::readings::Readings;
+use crate::policy::attempts::Attempts;
 use crate::policy::clients::ClientCounts;
 use crate::policy::fair_queue::FairQueue;
+use crate::policy::flags::Flags;
 use crate::policy::hosts::Hosts;
 use crate::policy::memory_level::{Level, MemoryLevel};
 use cache::Cache;
@@ -48,10 +56,10 @@ const DRIVES_PER_TURN: usize = 64;
 const BUSY_RETRY: Micros = MS;
 /// The client table's size: a power of two with room to spare, so that look-ups stay short.
 const CLIENT_TABLE: usize = (2 * CONNECTIONS).next_power_of_two();
+/// Clients whose wrong tokens are counted apart.
+const ATTEMPTS: usize = 64;
 /// Entries that may wait for the back: one a slot that can ask.
 const QUEUE: usize = SLOTS + crate::budget::OPS_SLOTS;
-/// Longest time that a client gets of the query limit of tables.
-const TABLE_QUERY: Micros = crate::budget::TABLE_QUERY_MS as Micros * MS;
 
 /// How long a turn may wait for events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +76,12 @@ pub enum Wait {
 pub struct Setup {
     /// What each listener's connections may ask for, in the order of the network's listeners.
     pub listeners: heapless::Vec<Listening, { mio_net::MAX_LISTENERS }>,
-    /// Times and thresholds.
-    pub limits: Limits,
+    /// The running configuration.
+    pub config: Rc<Config>,
     /// The installation's key for entity tags.
     pub tag_key: TagKey,
     /// The names under which this server may be asked.
     pub hosts: Hosts,
-    /// Whether a local request without forwarding headers may see all of /-/ on the public listener.
-    pub local_ops: bool,
 }
 
 /// A fixed buffer that a page or a problem is rendered into.
@@ -105,6 +111,12 @@ pub struct Front<N: Net> {
     page: Page,
     cache: Cache,
     canonical: Box<Canonical>,
+    bound: Box<Bound>,
+    /// What the answers of each named route are known by.
+    route_keys: Box<[cache::Key]>,
+    cors: cors::Cors,
+    attempts: Attempts<ATTEMPTS>,
+    flags: Flags,
     /// Keys of raw targets seen lately: (hash of the target as sent, key).
     shortcuts: Box<[cache::Shortcut]>,
     freshness: Option<Rc<dyn Current>>,
@@ -123,6 +135,7 @@ pub struct Front<N: Net> {
     last_turn_end: Micros,
     next_timer: Micros,
     draining_since: Option<Micros>,
+    reload_asked: bool,
     date: DateCache,
     /// All counters.
     pub metrics: Metrics,
@@ -144,8 +157,9 @@ impl<N: Net> Front<N> {
         let spare_exchange = Some(exchange());
         let listeners = setup.listeners.iter().map(|&kind| listener::Listener::new(kind)).collect();
         let now = net.now();
-        let cache = Cache::new(regions.cache, setup.limits.cache_ttl_ms * MS);
-        Front {
+        let cache = Cache::new(regions.cache);
+        let flags = Flags::new(setup.config.flags);
+        let mut front = Front {
             net,
             setup,
             slots,
@@ -155,6 +169,11 @@ impl<N: Net> Front<N> {
             entity_head: regions.entity_head,
             cache,
             canonical: Box::new(Canonical::new()),
+            bound: Box::new(Bound::new()),
+            route_keys: vec![0; crate::budget::ROUTES].into_boxed_slice(),
+            cors: cors::Cors::default(),
+            attempts: Attempts::new(),
+            flags,
             shortcuts: vec![(0, 0); crate::budget::CACHE_TABLE].into_boxed_slice(),
             freshness: None,
             joined: 0,
@@ -172,11 +191,14 @@ impl<N: Net> Front<N> {
             last_turn_end: now,
             next_timer: NEVER,
             draining_since: None,
+            reload_asked: false,
             date: DateCache::new(),
             metrics: Metrics::new(),
             readings: Readings::default(),
             heap_in_reserve: false,
-        }
+        };
+        front.note_routes();
+        front
     }
 
     /// Everything that needs no database: flush, take events, accept, read, answer, write, and what is due.
@@ -203,6 +225,16 @@ impl<N: Net> Front<N> {
             self.expire();
         }
         self.last_turn_end = self.now;
+    }
+
+    /// The running configuration.
+    pub fn config(&self) -> Rc<Config> {
+        self.setup.config.clone()
+    }
+
+    /// Whether the configuration is to be read again, by a signal since the last call.
+    pub fn take_reload(&mut self) -> bool {
+        std::mem::take(&mut self.reload_asked)
     }
 
     /// Takes over a connected socket that came by no listener.
@@ -290,6 +322,7 @@ impl<N: Net> Front<N> {
                     }
                 }
                 Token::Stop => stop = true,
+                Token::Reload => self.reload_asked = true,
                 Token::Slot(id) => self.note_slot_event(id, *event),
             }
         }
@@ -357,7 +390,7 @@ impl<N: Net> Front<N> {
                 _ => {}
             }
         }
-        self.next_timer = self.next_timer.min(self.now + self.setup.limits.drain_ms * MS);
+        self.next_timer = self.next_timer.min(self.now + self.setup.config.limits.drain_ms * MS);
     }
 
     /// Ends a connection: its place is free at once, whatever of it is still under way.

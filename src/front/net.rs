@@ -17,6 +17,8 @@ pub enum Token {
     Slot(SlotId),
     /// SIGTERM or SIGINT: stop gracefully.
     Stop,
+    /// SIGHUP: read the configuration again.
+    Reload,
 }
 
 /// One readiness event.

@@ -118,7 +118,7 @@ impl<N: Net> Front<N> {
     }
 
     fn enter_phase(&mut self, index: u16, phase: Phase) {
-        let (now, config) = (self.now, &self.setup.limits);
+        let (now, config) = (self.now, &self.setup.config.limits);
         let slot = self.slots.at(index);
         let (state, within) = match phase {
             Phase::FirstByte if slot.state == State::FirstByte => return,

@@ -5,7 +5,9 @@
 use slab::Slab;
 
 use crate::budget::{CONNECTIONS, OPS_SLOTS, SLOTS};
-use crate::job::{Exchange, Micros, SlotId};
+use core::net::IpAddr;
+
+use crate::job::{Exchange, Micros, SlotId, Task};
 use crate::memory::Chain;
 use crate::ops::metrics::CloseReason;
 use crate::policy::clients::Client;
@@ -128,6 +130,8 @@ pub struct Slot<S> {
     pub listening: Listening,
     /// Whom it counts for.
     pub client: Client,
+    /// The peer's address; none for a unix peer.
+    pub peer: Option<IpAddr>,
     /// The peer is this machine.
     pub local: bool,
     /// When it entered its state.
@@ -136,6 +140,8 @@ pub struct Slot<S> {
     pub deadline: Micros,
     /// When its client must have taken more of its output.
     pub write_deadline: Micros,
+    /// What its request asks of the back.
+    pub task: Task,
     /// What its request's answer is known by; 0 when it is nobody else's.
     pub key: super::cache::Key,
     /// While joined: the job has begun. Else it is one that has not, also while an older one for the same key runs.
@@ -161,10 +167,12 @@ impl<S> Slot<S> {
             ended: false,
             listening: Listening::Public,
             client: Client::Exempt,
+            peer: None,
             local: false,
             since: 0,
             deadline: NEVER,
             write_deadline: NEVER,
+            task: Task::Tables,
             key: 0,
             job_began: false,
             request_at: 0,

@@ -13,7 +13,7 @@ impl<N: Net> Front<N> {
     /// Ends what is due and finds the next deadline. Bounded by the number of slots.
     pub(super) fn expire(&mut self) {
         let now = self.now;
-        let drained = self.draining_since.is_some_and(|since| now >= since + self.setup.limits.drain_ms * MS);
+        let drained = self.draining_since.is_some_and(|since| now >= since + self.setup.config.limits.drain_ms * MS);
         for index in self.slots.places() {
             let slot = self.slots.peek(index);
             if slot.state == State::Free {
@@ -28,7 +28,7 @@ impl<N: Net> Front<N> {
             }
         }
         let next = self.slots.places().map(|index| self.slots.peek(index).due()).min().unwrap_or(NEVER);
-        let drain = self.draining_since.map_or(NEVER, |since| since + self.setup.limits.drain_ms * MS);
+        let drain = self.draining_since.map_or(NEVER, |since| since + self.setup.config.limits.drain_ms * MS);
         self.next_timer = match next.min(drain) {
             NEVER => NEVER,
             due => due.max(now + GRAIN),

@@ -64,7 +64,7 @@ impl<N: Net> Front<N> {
     /// Sets or lifts the write deadline, and ends a connection that only waited for its output to be taken. While a client takes its
     /// answers that is the only deadline: the time of its next request begins when it has them.
     fn after_flush(&mut self, index: u16) -> bool {
-        let (now, write) = (self.now, self.setup.limits.write_ms * MS);
+        let (now, write) = (self.now, self.setup.config.limits.write_ms * MS);
         let slot = self.slots.at(index);
         if slot.out.is_empty() {
             if slot.only_writes() {
@@ -96,7 +96,7 @@ impl<N: Net> Front<N> {
             self.close(index, reason);
             return false;
         }
-        let (now, linger): (Micros, Micros) = (self.now, self.setup.limits.linger_ms * MS);
+        let (now, linger): (Micros, Micros) = (self.now, self.setup.config.limits.linger_ms * MS);
         slot.enter(State::Lingering(reason), now, linger);
         if let Some(socket) = slot.socket.as_mut() {
             self.net.finish_writing(socket);

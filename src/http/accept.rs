@@ -13,10 +13,12 @@ pub enum Media {
     Ndjson,
     /// `text/html`
     Html,
+    /// A bare value, of the type that its route names; never negotiated.
+    Value,
 }
 
 impl Media {
-    const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::Ndjson, Self::Html];
+    const ALL: [Self; 5] = [Self::Json, Self::Csv, Self::Ndjson, Self::Html, Self::Value];
 
     /// The media type without parameters.
     pub const fn name(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Media {
             Self::Csv => "text/csv",
             Self::Ndjson => "application/x-ndjson",
             Self::Html => "text/html",
+            Self::Value => "text/plain",
         }
     }
 

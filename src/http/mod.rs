@@ -12,11 +12,13 @@
 //! ```
 //!
 //! The rest stands alone: [`response`] writes a head, [`date`] its `Date`, [`etag`] its `ETag`; [`accept`] and [`prefer`]
-//! read what the client would like.
+//! read what the client would like, [`origin`] whose page asks and [`forwarded`] for whom a proxy does.
 
 pub mod accept;
 pub mod date;
 pub mod etag;
+pub mod forwarded;
+pub mod origin;
 pub mod prefer;
 pub mod request;
 pub mod response;

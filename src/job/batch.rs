@@ -40,25 +40,14 @@ pub enum Written {
 pub struct Done {
     /// 201 for a POST that gives rows, 200 for other rows, 204 without any.
     pub status: u16,
-    /// What the body is.
-    pub body: Body,
+    /// What the body is; `None` when there is none, because no statement gives rows. An array of bare values is JSON.
+    pub media: Option<Media>,
     /// Where in the reply the body stands.
     pub span: Span,
     /// Its route's place in the configuration that the batch was run with.
     pub route: u16,
     /// Whether it is an earlier answer to the same Idempotency-Key; nothing was written now.
     pub replayed: bool,
-}
-
-/// What the body of a write's answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// Nothing: no statement gave rows.
-    Nothing,
-    /// Rows, or in JSON also a list of values.
-    Rows(Media),
-    /// A bare value of the route's own content type, `text/plain; charset=utf-8` without one.
-    Value,
 }
 
 /// What became of a batch.

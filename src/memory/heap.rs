@@ -97,6 +97,12 @@ impl<const N: usize> Heap<N> {
         }
     }
 
+    /// Whether `block` lies in this heap's region.
+    pub fn holds(&self, block: *const u8) -> bool {
+        let first = self.region.get().cast_const().cast::<u8>();
+        (first..first.wrapping_add(N)).contains(&block)
+    }
+
     /// Makes the whole region resident.
     pub fn prefault(&self) {
         self.with(|_, region| {

@@ -5,6 +5,7 @@
 pub mod blocks;
 pub mod fixed;
 pub mod heap;
+pub mod heaps;
 pub mod sink;
 pub mod span;
 pub mod statics;
@@ -12,5 +13,6 @@ pub mod statics;
 pub use blocks::{Blocks, Chain, Full};
 pub use fixed::Fixed;
 pub use heap::Heap;
+pub use heaps::Heaps;
 pub use span::Span;
 pub use statics::StaticCell;

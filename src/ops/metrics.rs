@@ -30,6 +30,8 @@ labels! {
         Rows = "rows",
         /// `/tables/T/KEY`
         Row = "row",
+        /// A named route.
+        Named = "named",
         /// `/-/...` and `/metrics`
         Ops = "ops",
         /// Anything else that was understood: unknown paths, refused hosts, `OPTIONS *`.

@@ -64,8 +64,38 @@ pub struct Process {
     pub started_at: u64,
 }
 
+/// Versions of the configuration that the pages show.
+pub const VERSIONS: usize = 8;
+/// Bytes of a version's line; longer ones are not shown.
+pub const VERSION_BYTES: usize = 256;
+
+/// The configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// Whether there is a file.
+    pub present: bool,
+    /// The running version's number.
+    pub number: u64,
+    /// Its file's hash.
+    pub hash: u64,
+    /// Since when it runs, in Unix seconds.
+    pub since: u64,
+    /// Whether the last attempt to load one succeeded.
+    pub last_successful: bool,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Why the last one did; empty when it did not.
+    pub error: heapless::String<200>,
+    /// Whether the file says something else than what runs.
+    pub file_differs: bool,
+    /// Whether versions outlive a restart.
+    pub kept: bool,
+    /// The last versions as in the audit, newest first.
+    pub versions: heapless::Vec<heapless::String<VERSION_BYTES>, VERSIONS>,
+}
+
 /// All that is read rather than counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readings {
     /// The database.
     pub database: Database,
@@ -73,4 +103,8 @@ pub struct Readings {
     pub process: Process,
     /// Rust's heap.
     pub heap: heap::Readings,
+    /// The second heap, which configurations are read in.
+    pub configuration_heap: heap::Readings,
+    /// The configuration.
+    pub configuration: Configuration,
 }

@@ -2,10 +2,13 @@
 //!
 //! Pure: no socket, no clock, no file, no database. Each takes its size as a parameter and is tested with a table of cases.
 
+pub mod attempts;
 pub mod cache_index;
 pub mod clients;
+pub mod credentials;
 pub mod eviction;
 pub mod fair_queue;
+pub mod flags;
 pub mod ghosts;
 pub mod hosts;
 pub mod memory_level;

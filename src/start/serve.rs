@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, ffi};
@@ -9,32 +10,34 @@ use rustix::process::{Resource, Rlimit};
 
 use super::address::Address;
 use super::block::{self, Block};
+use super::configuration::Configuration;
 use super::inspect::{self, Facts, JournalMode};
 use super::listen::{self, Bound};
 use super::state::{self, State};
 use super::watched::Watched;
 use super::{Exit, StartError, shell_word};
+use crate::api::problem::Problem;
 use crate::back::heap::{Arenas, HeapError};
 use crate::back::open::{How, open};
 use crate::back::{Back, DescribeError, Workspace};
-use crate::budget::{ANSWER_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
+use crate::budget::{ANSWER_BYTES, CONFIG_ARENA_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
 use crate::cli::{Demo, Options};
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 use crate::demo::{self, DemoDir};
 use crate::event_loop::{self, End, Surroundings};
 use crate::front::mio_net::MioNet;
 use crate::front::net::Net;
 use crate::front::slots::Listening;
 use crate::front::{Front, Regions, Setup};
-use crate::job::Reply;
+use crate::job::{Change, Reply};
+use crate::memory::Heaps;
 use crate::memory::StaticCell;
-use crate::memory::heap::Heap;
 use crate::memory::statics::{populate, prefault};
 use crate::ops::{log_ring, process};
 use crate::policy::hosts::Hosts;
 
-/// The process's heap: the binary makes it its global allocator.
-pub type ProcessHeap = Heap<HEAP_BYTES>;
+/// The process's heaps: the binary makes them its global allocator. Configurations are read in the second.
+pub type ProcessHeap = Heaps<HEAP_BYTES, CONFIG_ARENA_BYTES>;
 
 static REPLY: StaticCell<[u8; ANSWER_BYTES]> = StaticCell::new([0; ANSWER_BYTES]);
 
@@ -95,27 +98,27 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
     let mut parts = Parts::take()?;
     let mut database = database(options, &mut parts)?;
     let served = served(options, &database.path);
-    let addresses = if options.listen.is_empty() { vec![Address::default()] } else { options.listen.clone() };
+    let (mut configuration, state) = configuration(options, heap, &database)?;
     let mut bound = Vec::new();
-    for address in &addresses {
+    for address in &configuration.listen(options)? {
         bound.push((listen::bind(address, &served)?, Listening::Public));
     }
-    if let Some(ops) = &options.ops {
+    if let Some(ops) = &configuration.ops(options)? {
         bound.push((listen::bind(ops, &served)?, Listening::Ops));
     }
     let _files: Vec<_> = bound.iter().filter_map(|(bound, _)| bound.file()).collect();
     let listed: Vec<(Address, Listening)> = bound.iter().map(|(bound, kind)| (bound.address.clone(), *kind)).collect();
-    let state = state::state(&database.facts.resolved);
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
-    let mut front = front(bound, regions, &state, started)?;
+    let mut front = front(bound, regions, &state, started, configuration.running())?;
     install_log();
-    let mut around = Around { heap, started, watched: Watched::none(), sealed: None };
+    let listen = listed.iter().filter(|(_, kind)| *kind == Listening::Public).map(|(address, _)| address.clone()).collect();
+    let mut around = Around { heap, started, watched: Watched::none(), configuration, listen, sealed: None };
     let mut said = String::new();
     loop {
         let page_slots = install(&mut arenas, &database, &state);
         let end = page_slots.and_then(|page_slots| {
             let start = |front: &mut Front<MioNet>, around: &mut Around, conn: &Connection, back: &Back<'_>| {
-                print_block(&database, &listed, &state, back, options.demo.is_some(), &served);
+                print_block(&database, &listed, &state, around, back, options, &served);
                 around.seal(front, conn)
             };
             serve_open(&database, page_slots, workspace, &mut front, &mut reply, &mut around, start)
@@ -149,9 +152,14 @@ fn serve_open(
     // Once there are clients, the waiting is done while they are served.
     let patience = if around.sealed.is_none() { PATIENCE } else { Duration::ZERO };
     let conn = open_patiently(&database.path, how, patience).map_err(|error| cannot_open(&database.facts, &error))?;
-    let mut back =
-        Back::new(&conn, workspace, state::random(), around.started).map_err(|error| cannot_read(&database.facts, &error))?;
+    let mut back = Back::new(&conn, workspace, state::random(), around.started, front.config())
+        .map_err(|error| cannot_read(&database.facts, &error))?;
     around.watched.note_shm();
+    if around.sealed.is_none() {
+        let (heap, now) = (around.heap, front.unix_time());
+        heap.aside(|| around.configuration.check_at_start(&mut back, &around.listen, now))?;
+        around.configuration.tell(front);
+    }
     front.readings.database.pages_total = page_slots as u64;
     front.readings.database.ready = true;
     if around.sealed.is_none() {
@@ -206,6 +214,13 @@ fn reopen(
     }
 }
 
+/// The configuration, and the state directory that it or the environment names.
+pub(super) fn configuration(
+    options: &Options, heap: &'static ProcessHeap, database: &Database,
+) -> Result<(Configuration, State), StartError> {
+    Configuration::read(options, heap, |folder| state::state(&database.facts.resolved, folder))
+}
+
 /// Finds, or for the demo makes, the database.
 pub(super) fn database(options: &Options, parts: &mut Parts) -> Result<Database, StartError> {
     let (path, demo_dir) = match (&options.demo, &options.database) {
@@ -236,15 +251,18 @@ pub(super) fn install(arenas: &mut Arenas, database: &Database, state: &State) -
 }
 
 fn served(options: &Options, path: &Path) -> String {
-    match &options.demo {
+    let what = match &options.demo {
         Some(Demo::Temporary) => "--demo".to_string(),
         Some(Demo::Kept(folder)) => format!("--demo {}", shell_word(folder)),
         None if options.immutable => format!("--immutable {}", shell_word(path)),
         None => shell_word(path),
-    }
+    };
+    options.config.as_deref().map_or(what.clone(), |file| format!("-c {} {what}", shell_word(file)))
 }
 
-fn front(bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, started: Instant) -> Result<Front<MioNet>, StartError> {
+fn front(
+    bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, started: Instant, config: Rc<Config>,
+) -> Result<Front<MioNet>, StartError> {
     let mut sockets = heapless::Vec::new();
     let mut listeners = heapless::Vec::new();
     for (bound, kind) in bound {
@@ -252,12 +270,15 @@ fn front(bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, starte
             return Err(StartError::usage("more than 8 addresses", "flagstone -h"));
         }
     }
-    let net = MioNet::new(sockets, started).map_err(|error| internal(&format!("the event loop cannot be set up: {error}")))?;
-    Ok(Front::new(net, setup(listeners, state), regions))
+    let net = MioNet::new(sockets, started, config.from_file)
+        .map_err(|error| internal(&format!("the event loop cannot be set up: {error}")))?;
+    Ok(Front::new(net, setup(listeners, state, config), regions))
 }
 
-pub(super) fn setup(listeners: heapless::Vec<Listening, { crate::front::mio_net::MAX_LISTENERS }>, state: &State) -> Setup {
-    Setup { listeners, limits: Limits::DEFAULT, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()), local_ops: true }
+pub(super) fn setup(
+    listeners: heapless::Vec<Listening, { crate::front::mio_net::MAX_LISTENERS }>, state: &State, config: Rc<Config>,
+) -> Setup {
+    Setup { listeners, config, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()) }
 }
 
 /// env_logger into the ring, at RUST_LOG's level or `info`. A line is `LEVEL message`; whoever collects stderr knows the time.
@@ -282,13 +303,18 @@ pub fn install_log() {
 }
 
 fn print_block(
-    database: &Database, listed: &[(Address, Listening)], state: &State, back: &Back<'_>, is_demo: bool, served: &str,
+    database: &Database, listed: &[(Address, Listening)], state: &State, around: &Around, back: &Back<'_>, options: &Options,
+    served: &str,
 ) {
     let catalog = back.catalog();
-    let tables: Vec<String> = catalog.tables().iter().map(|table| catalog.table_name(table).to_string()).collect();
+    let tables: Vec<String> = catalog.exposed().map(|table| catalog.table_name(table).to_string()).collect();
     let listen: Vec<Address> =
         listed.iter().filter(|(_, kind)| *kind == Listening::Public).map(|(address, _)| address.clone()).collect();
     let ops = listed.iter().find(|(_, kind)| *kind == Listening::Ops).map(|(address, _)| address);
+    let config = around.configuration.running();
+    let routes: Vec<String> =
+        config.routes().iter().map(|route| format!("{} {}", route.verb.name(), config.text(route.path))).collect();
+    let token = config.ops_auth.map(|token| config.text(config.tokens[usize::from(token)].name));
     let mut notes = database.facts.notes.clone();
     notes.extend(state.note.clone());
     let version = crate::cli::version();
@@ -304,10 +330,12 @@ fn print_block(
         listen: &listen,
         ops,
         hostname: &block::hostname(),
+        configuration: options.config.as_deref().map(|file| (file, token)),
+        routes: &routes,
         tables: &tables,
         memory_total: (PROCESS_BYTES + KERNEL_BYTES) as u64,
         notes: &notes,
-        demo: is_demo,
+        demo: options.demo.is_some() && options.config.is_none(),
         served,
     };
     // Without a reader of stdout the server serves all the same.
@@ -320,6 +348,9 @@ struct Around {
     heap: &'static ProcessHeap,
     started: Instant,
     watched: Watched,
+    configuration: Configuration,
+    /// Where requests are taken.
+    listen: Vec<Address>,
     sealed: Option<u64>,
 }
 
@@ -356,6 +387,7 @@ impl Surroundings for Around {
             log::warn!("/proc cannot be read: {error}");
         }
         front.readings.heap = self.heap.readings();
+        front.readings.configuration_heap = self.heap.aside_readings();
         front.heap_in_reserve = self.heap.in_reserve();
         let database = &mut front.readings.database;
         let within = database.wal_index_bytes <= WAL_INDEX_BYTES;
@@ -376,6 +408,14 @@ impl Surroundings for Around {
 
     fn flush_log(&mut self) {
         log_ring::flush(std::io::stderr());
+    }
+
+    fn configuration_edited(&mut self) -> bool {
+        self.configuration.edited()
+    }
+
+    fn change<N: Net>(&mut self, change: Change, front: &mut Front<N>, back: &mut Back<'_>) -> Result<(), Problem> {
+        self.configuration.change(change, &self.listen, self.heap, front, back)
     }
 }
 

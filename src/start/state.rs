@@ -12,6 +12,8 @@ use crate::http::etag::TagKey;
 /// Where state goes, and what the start block says of it.
 #[derive(Debug)]
 pub struct State {
+    /// The folder; `None` where nothing can be kept.
+    pub folder: Option<PathBuf>,
     /// The folder for temporary files.
     pub temporary: PathBuf,
     /// The key of entity tags: kept where it can be, so that browsers' copies stay good over a restart.
@@ -20,14 +22,16 @@ pub struct State {
     pub note: Option<String>,
 }
 
-/// Finds or makes the state directory of a database: $STATE_DIRECTORY, else ~/.local/state/flagstone/HASH-OF-THE-DATABASE-PATH. Where
+/// Finds or makes the state directory of a database: the configured one, else $STATE_DIRECTORY, else ~/.local/state/flagstone/HASH-OF-THE-DATABASE-PATH. Where
 /// neither may be written, temporary files go to /var/tmp and nothing is kept.
-pub fn state(database: &Path) -> State {
-    match directory(database)
+pub fn state(database: &Path, configured: Option<&Path>) -> State {
+    match configured
+        .map_or_else(|| directory(database), |folder| Ok(folder.to_owned()))
         .and_then(|folder| prepare(&folder).map(|key| (folder.clone(), key)).map_err(|error| (folder, error)))
     {
-        Ok((folder, tag_key)) => State { temporary: folder, tag_key, note: None },
+        Ok((folder, tag_key)) => State { folder: Some(folder.clone()), temporary: folder, tag_key, note: None },
         Err((folder, error)) => State {
+            folder: None,
             temporary: PathBuf::from("/var/tmp"),
             tag_key: TagKey(random()),
             note: Some(format!("{}: {error}; nothing is kept, temporary files go to /var/tmp", folder.display())),

@@ -1,6 +1,7 @@
 //! The real front over real sockets in a thread, with times of the test's choice and a stand-in for the back.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
@@ -8,7 +9,7 @@ use std::time::Instant;
 
 use flagstone::api::route::Route;
 use flagstone::budget::{ANSWER_BYTES, CONNECTIONS};
-use flagstone::config::Limits;
+use flagstone::config::{Config, Limits};
 use flagstone::front::mio_net::MioNet;
 use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup, Wait};
@@ -32,7 +33,7 @@ pub struct Hosted {
 }
 
 impl Hosted {
-    pub fn new(config: Limits) -> Hosted {
+    pub fn new(limits: Limits) -> Hosted {
         let bound = listen::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()), "").expect("a free port");
         let Address::Tcp(address) = bound.address else { panic!("a port was asked for") };
         let (paused, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -42,8 +43,9 @@ impl Hosted {
             sockets.push(bound.socket).expect("one fits");
             let mut listeners = heapless::Vec::new();
             listeners.push(Listening::Public).expect("one fits");
-            let net = MioNet::new(sockets, Instant::now()).expect("a poll");
-            let setup = Setup { listeners, limits: config, tag_key: TagKey([7; 16]), hosts: Hosts::new(""), local_ops: true };
+            let net = MioNet::new(sockets, Instant::now(), false).expect("a poll");
+            let config = Rc::new(config(limits));
+            let setup = Setup { listeners, config, tag_key: TagKey([7; 16]), hosts: Hosts::new("") };
             run(&mut Front::new(net, setup, Regions::leaked()), &flags.0, &flags.1);
         });
         Hosted { address, paused, over, thread: Some(thread) }
@@ -118,4 +120,10 @@ fn outcome(job: &Job, reply: &mut Reply) -> Outcome {
     }
     reply.put(&[b'x'; 64][..size % 64]).expect("at most ANSWER_BYTES");
     Outcome::Rows(Media::Json, Made { stamp: None, volatile: false, cost: 1 })
+}
+
+fn config(limits: Limits) -> Config {
+    let mut config = Config::new();
+    config.limits = limits;
+    config
 }

@@ -26,7 +26,7 @@ struct Due {
 
 /// What SPEC says of a request that was understood, on a database where no path of the corpus names a table.
 fn judgement(method: Method, path: &[u8], host: Option<&[u8]>, hosts: &Hosts) -> u16 {
-    if host.is_some_and(|host| !hosts.allow(host)) {
+    if host.is_some_and(|host| !hosts.allow(host, std::iter::empty())) {
         return 421;
     }
     match (Route::of(path), method) {

@@ -80,6 +80,7 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> Builder<'_, 
             key_index: row.key_index,
             primary_columns: 0,
             key: Key::None,
+            exposed: true,
         };
         self.catalog.tables.push(table).map_err(|_| ()).or_else(|()| self.full("tables", TABLES))
     }

@@ -11,12 +11,14 @@ pub mod bound;
 pub mod elements;
 mod json;
 pub mod matching;
+pub mod media;
 mod refusal;
 mod typed;
 
 pub use bound::Bound;
 pub use elements::Elements;
-pub use matching::{Allowed, find};
+pub use matching::{Allowed, allowed, find, means_something_without_slash};
+pub use media::{ROW_MEDIA, media, not_acceptable};
 
 use crate::budget::{BODY_BYTES, TARGET_BYTES};
 

@@ -4,8 +4,8 @@ use core::fmt;
 
 use super::typed::{Measure, Wrong};
 use super::{ELEMENTS, VALUE_BYTES, json};
-use crate::api::nearest::nearest;
 use crate::api::problem::{Echo, Problem};
+use crate::config::nearest::nearest;
 use crate::config::{Config, Kind, Param, Route};
 
 /// How a value was written.

@@ -8,18 +8,18 @@
 use rusqlite::Statement;
 use rusqlite::types::ValueRef;
 
+use crate::api::named;
 use crate::api::problem::Problem;
 use crate::api::table_query::Format;
 use crate::back::constraint::Fault;
+use crate::back::named::put_bare;
 use crate::back::rows::{RowShape, put_json};
 use crate::budget::ANSWER_KIB;
 use crate::config::{Route, Rows, Verb};
-use crate::http::accept::{self, Media};
-use crate::job::{Body, Item, Reply};
+use crate::http::accept::Media;
+use crate::job::Reply;
 use crate::memory::Span;
 use crate::memory::sink::{Full, Sink};
-
-const ROW_MEDIA: &[Media] = &[Media::Json, Media::Csv, Media::Ndjson];
 
 /// An answer on its way into the reply.
 pub struct Answer {
@@ -47,21 +47,8 @@ impl Answer {
     ///
     /// # Errors
     /// 406 when no format is acceptable.
-    pub fn choose_media(&mut self, item: &Item, format: Option<Format>) -> Result<(), Problem> {
-        self.media = match (self.rows, format) {
-            (Rows::Value, _) => Media::Json,
-            (_, Some(Format::Json)) => Media::Json,
-            (_, Some(Format::Csv)) => Media::Csv,
-            (_, Some(Format::Ndjson)) => Media::Ndjson,
-            (_, None) => {
-                let accept = item.exchange.request().fields(item.exchange.current(), "accept");
-                accept::choose(ROW_MEDIA, accept).ok_or_else(|| {
-                    Problem::new(406, "not-acceptable", "No acceptable format")
-                        .detail(format_args!("None of the types in Accept is served here."))
-                        .allow(ROW_MEDIA.iter().map(|media| media.name()))
-                })?
-            }
-        };
+    pub fn choose_media<'a>(&mut self, accept: impl Iterator<Item = &'a [u8]>, format: Option<Format>) -> Result<(), Problem> {
+        self.media = named::media(self.rows, format, accept)?;
         Ok(())
     }
 
@@ -142,13 +129,10 @@ impl Answer {
         }
     }
 
-    /// What the body is, when it is whole.
-    pub fn body(&self) -> Body {
-        match (self.shown, self.rows) {
-            (false, _) => Body::Nothing,
-            (true, Rows::Value) if !self.is_array => Body::Value,
-            (true, _) => Body::Rows(self.media),
-        }
+    /// What the body is, when it is whole; `None` without rows to give.
+    pub fn media(&self) -> Option<Media> {
+        let list_of_values = self.rows == Rows::Value && self.is_array;
+        self.shown.then_some(if list_of_values { Media::Json } else { self.media })
     }
 
     fn is_single(&self) -> bool {
@@ -166,15 +150,6 @@ fn put_element(value: ValueRef, first: bool, reply: &mut Reply) -> Result<(), Fu
         reply.put(b",")?;
     }
     put_json(value, reply)
-}
-
-/// Text and blobs as they are, numbers as JSON has them, NULL as nothing.
-fn put_bare(value: ValueRef, reply: &mut Reply) -> Result<(), Full> {
-    match value {
-        ValueRef::Null => Ok(()),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => reply.put(bytes),
-        number => put_json(number, reply),
-    }
 }
 
 fn too_large() -> Problem {

@@ -1,6 +1,6 @@
 //! One write: its elements, their statements, its rows. Knows nothing of transactions but that there is one.
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
 
 use super::answer::Answer;
@@ -9,14 +9,14 @@ use super::work::Work;
 use crate::api::named::Bound;
 use crate::api::problem::Problem;
 use crate::api::statements::Statements;
-use crate::api::value::Value;
 use crate::back::authorizer::Allowed;
 use crate::back::constraint::{self, Fault, fault};
 use crate::back::heap;
 use crate::back::held::Held;
+use crate::back::named::bind;
 use crate::back::rows::RowShape;
 use crate::back::turns::Turns;
-use crate::config::{Config, Param, Route, Rows, Verb};
+use crate::config::{Config, Route, Rows, Verb};
 use crate::job::{Done, Item, Reply};
 
 /// Rows between two looks at the clock.
@@ -68,14 +68,14 @@ impl Engine<'_, '_, '_> {
     }
 
     fn run(&mut self, work: &mut Work<'_>, item: &Item) -> Result<Done, Fault> {
-        let route = work.route();
+        let (route, bytes, request) = (work.route(), item.exchange.current(), item.exchange.request());
         let sql = self.config.text(route.sql);
         let answering = self.answering(sql)?;
         let mut answer = Answer::new(route, work.is_array(), self.reply.len());
         for element in 0..work.elements() {
             work.bind_next(self.bound)?;
             if element == 0 && answering.is_some() {
-                answer.choose_media(item, self.bound.format())?;
+                answer.choose_media(request.fields(bytes, "accept"), self.bound.format())?;
             }
             self.element(route, answering, &mut answer).map_err(|fault| match fault {
                 Fault::Problem(problem) if work.is_array() => Fault::Problem(of_element(problem, element + 1, work.elements())),
@@ -83,7 +83,7 @@ impl Engine<'_, '_, '_> {
             })?;
         }
         let span = answer.end(answering.is_some(), self.reply)?;
-        Ok(Done { status: answer.status(), body: answer.body(), span, route: work.place as u16, replayed: false })
+        Ok(Done { status: answer.status(), media: answer.media(), span, route: work.place as u16, replayed: false })
     }
 
     /// The place of the last statement that gives rows: it is the answer. Every statement is prepared before the first one runs.
@@ -103,7 +103,7 @@ impl Engine<'_, '_, '_> {
         let given = answer.given();
         for (place, text) in Statements::of(self.config.text(route.sql)).enumerate() {
             let answer = (Some(place) == answering).then_some(&mut *answer);
-            self.statement(text, self.config.params(route), answer)?;
+            self.statement(text, route, answer)?;
             if self.turns.look() {
                 return Err(Fault::Interrupted);
             }
@@ -120,9 +120,10 @@ impl Engine<'_, '_, '_> {
         if missed { Err(no_row().into()) } else { Ok(()) }
     }
 
-    fn statement(&mut self, sql: &str, params: &[Param], answer: Option<&mut Answer>) -> Result<(), Fault> {
+    fn statement(&mut self, sql: &str, route: &Route, answer: Option<&mut Answer>) -> Result<(), Fault> {
         let statement = self.held.get_allowed(sql, Allowed::Write).map_err(|error| fault(&error))?;
-        let ran = bind(statement, self.bound, params, self.config)
+        let ran = bind(statement, self.config, route, self.bound)
+            .map_err(|error| fault(&error))
             .and_then(|()| step(statement, answer, self.shape, self.reply, self.turns));
         // Long values would stay in SQLite's heap as long as the statement is held.
         statement.clear_bindings();
@@ -134,24 +135,6 @@ impl Engine<'_, '_, '_> {
         self.held.clear();
         heap::release(self.conn);
     }
-}
-
-fn bind(statement: &mut Statement<'_>, bound: &Bound, params: &[Param], config: &Config) -> Result<(), Fault> {
-    for at in 1..=statement.parameter_count() {
-        let name = statement.parameter_name(at).and_then(|name| name.get(1..)).unwrap_or_default();
-        let Some(place) = params.iter().position(|param| config.text(param.name) == name) else {
-            return Err(Problem::new(500, "route-parameter", "The route's SQL names an unknown parameter").into());
-        };
-        let value = match bound.value(place) {
-            Value::Null => ToSqlOutput::Owned(rusqlite::types::Value::Null),
-            Value::Integer(number) => ToSqlOutput::Owned(rusqlite::types::Value::Integer(number)),
-            Value::Real(number) => ToSqlOutput::Owned(rusqlite::types::Value::Real(number)),
-            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text)),
-            Value::Blob(blob) => ToSqlOutput::Borrowed(ValueRef::Blob(blob)),
-        };
-        statement.raw_bind_parameter(at, value).map_err(|error| fault(&error))?;
-    }
-    Ok(())
 }
 
 fn step(

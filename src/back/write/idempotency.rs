@@ -14,7 +14,7 @@ use crate::budget::ANSWER_BYTES;
 use crate::config::Verb;
 use crate::http::accept::Media;
 use crate::http::request::Request;
-use crate::job::{Body, Done, Reply};
+use crate::job::{Done, Reply};
 use crate::memory::Span;
 use crate::memory::sink::Sink;
 
@@ -68,14 +68,7 @@ impl<'k> Key<'k> {
                 .detail(format_args!("one field of 1 to {KEY_BYTES} visible ASCII characters"))
                 .hint(format_args!("use a random UUID for each write"))
         })?;
-        let verb = match verb {
-            Verb::Get => "GET",
-            Verb::Post => "POST",
-            Verb::Put => "PUT",
-            Verb::Patch => "PATCH",
-            Verb::Delete => "DELETE",
-        };
-        Ok(Some(Key { verb, path, key }))
+        Ok(Some(Key { verb: verb.name(), path, key }))
     }
 
     fn bind(&self, statement: &mut rusqlite::Statement<'_>) -> rusqlite::Result<()> {
@@ -119,7 +112,7 @@ pub fn earlier(
     reply.put(body).map_err(|_| Fault::Later)?;
     let span = Span::between(start, reply.len());
     let status = u16::try_from(status).unwrap_or(200);
-    Ok(Earlier::Answer(Done { status, body: body_of(media), span, route, replayed: true }))
+    Ok(Earlier::Answer(Done { status, media: media_of(media), span, route, replayed: true }))
 }
 
 /// Keeps a write's answer, and forgets a few that are too old.
@@ -141,7 +134,7 @@ pub fn keep(held: &mut Held<'_>, key: &Key<'_>, bytes: &[u8], request: &Request,
     let values = [
         ToSqlOutput::Borrowed(ValueRef::Blob(&digest)),
         ToSqlOutput::Owned(Value::Integer(i64::from(done.status))),
-        ToSqlOutput::Owned(Value::Integer(number_of(done.body))),
+        ToSqlOutput::Owned(Value::Integer(number_of(done.media))),
         ToSqlOutput::Borrowed(ValueRef::Blob(body)),
     ];
     for (at, value) in values.into_iter().enumerate() {
@@ -172,18 +165,13 @@ fn digest(salt: [u8; SALT], bytes: &[u8], request: &Request) -> [u8; DIGEST] {
 }
 
 /// What a body is, as the table has it: never renumbered.
-const BODIES: [(i64, Body); 5] = [
-    (0, Body::Nothing),
-    (1, Body::Rows(Media::Json)),
-    (2, Body::Rows(Media::Csv)),
-    (3, Body::Rows(Media::Ndjson)),
-    (4, Body::Value),
-];
+const MEDIA: [(i64, Option<Media>); 5] =
+    [(0, None), (1, Some(Media::Json)), (2, Some(Media::Csv)), (3, Some(Media::Ndjson)), (4, Some(Media::Value))];
 
-fn number_of(body: Body) -> i64 {
-    BODIES.iter().find(|(_, known)| *known == body).map_or(1, |(number, _)| *number)
+fn number_of(media: Option<Media>) -> i64 {
+    MEDIA.iter().find(|(_, known)| *known == media).map_or(1, |(number, _)| *number)
 }
 
-fn body_of(number: i64) -> Body {
-    BODIES.iter().find(|(known, _)| *known == number).map_or(Body::Rows(Media::Json), |(_, body)| *body)
+fn media_of(number: i64) -> Option<Media> {
+    MEDIA.iter().find(|(known, _)| *known == number).map_or(Some(Media::Json), |(_, media)| *media)
 }

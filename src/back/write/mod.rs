@@ -31,16 +31,15 @@ pub use checkpoint::{Checkpoint, LogSize};
 pub use control::Control;
 pub use idempotency::OWN_SCHEMA;
 
+use std::rc::Rc;
+
 use self::engine::Engine;
 use self::group::{Group, Ran};
-use super::authorizer::Allowed;
 use super::constraint::{self, Fault, fault};
 use super::run::{Back, schema_problem};
 use super::turns::{Turn, Turns, with_turns};
-use crate::api::named::Bound;
 use crate::api::problem::Problem;
-use crate::api::statements::Statements;
-use crate::config::{Config, Verb};
+use crate::config::Config;
 use crate::job::{Batch, BatchEnd, Commit, Go, Micros, Outcome, Reply, TableSet, Written};
 
 /// How often a batch starts over because the schema changed under it.
@@ -62,21 +61,10 @@ impl<'c> Back<'c> {
         Ok(())
     }
 
-    /// Prepares every statement of a route as it will be run.
-    ///
-    /// # Errors
-    /// The first that cannot be prepared, or may not be, and what SQLite said.
-    pub fn check_statements<'s>(&mut self, verb: Verb, sql: &'s str) -> Result<(), (&'s str, rusqlite::Error)> {
-        let allowed = if verb.writes() { Allowed::Write } else { Allowed::Read };
-        let checked = Statements::of(sql)
-            .try_for_each(|statement| self.held.get_allowed(statement, allowed).map(|_| ()).map_err(|error| (statement, error)));
-        self.held.rest();
-        checked
-    }
-
-    /// Runs the writes of a batch to their outcomes; their answers' bodies are then in `reply`, which is emptied before. `turn` is called
+    /// Runs the writes of a batch to their outcomes, by the running configuration; their answers' bodies are then in `reply`, which is emptied before. `turn` is called
     /// meanwhile; when it says stop, a batch of one is interrupted, and a larger one runs to its end.
-    pub fn write(&mut self, batch: &mut Batch, config: &Config, reply: &mut Reply, turn: Turn<'_>) -> BatchEnd {
+    pub fn write(&mut self, batch: &mut Batch, reply: &mut Reply, turn: Turn<'_>) -> BatchEnd {
+        let config = Rc::clone(&self.config);
         let (conn, started) = (self.conn, self.started);
         let alone = batch.items.len() < 2;
         let mut patient = |wait: Micros| match turn(wait) {
@@ -85,7 +73,7 @@ impl<'c> Back<'c> {
         };
         reply.clear();
         let (end, gap) = with_turns(conn, started, Micros::MAX, &mut patient, |turns| {
-            let end = self.write_in_turns(batch, config, reply, turns);
+            let end = self.write_in_turns(batch, &config, reply, turns);
             // No statement may be prepared under the last one's list.
             self.held.begin();
             if self.snapshot.is_lost() {
@@ -136,7 +124,7 @@ impl<'c> Back<'c> {
     ) -> Ran {
         let Some(control) = &mut self.control else { return Ran::Refused(constraint::out_of_memory()) };
         let (conn, held, work) = (self.conn, &mut self.held, &mut *self.work);
-        let bound = work.bound.get_or_insert_with(Bound::new);
+        let bound = work.bound.get_or_insert_with(Box::default);
         let engine = Engine { conn, held, shape: &mut work.shape, bound, turns, config, reply };
         Group { engine, control, snapshot: &self.snapshot, schema: self.schema_version, commit }.run(batch)
     }

@@ -6,8 +6,10 @@ use crate::job::StampMode;
 
 fn cache() -> Cache {
     let regions = CacheRegions { blocks: vec![[0; CACHE_BLOCK_BYTES]; CACHE_BLOCKS].leak(), next: vec![0; CACHE_BLOCKS].leak() };
-    Cache::new(regions, 1000)
+    Cache::new(regions)
 }
+
+const LIFETIME: Lifetime = Lifetime { ttl: 1000, stale_ok: 0, stale_if_error: 0, critical: false };
 
 fn tag() -> EntityTag {
     Tagger::new(&TagKey([1; 16])).finish()
@@ -15,8 +17,11 @@ fn tag() -> EntityTag {
 
 fn insert(cache: &mut Cache, key: Key, stamp: Stamp, size: usize, now: Micros) -> Result<(), Refused> {
     let body: Vec<u8> = (0..size).map(|at| (at as u8).wrapping_mul(key as u8)).collect();
-    let answer = Answer { head: b"head\r\n\r\n", body: &body, tag: tag(), cost: 1 };
-    cache.insert(key, stamp, &answer, now)
+    insert_for(cache, LIFETIME, key, stamp, &body, now)
+}
+
+fn insert_for(cache: &mut Cache, lifetime: Lifetime, key: Key, stamp: Stamp, body: &[u8], now: Micros) -> Result<(), Refused> {
+    cache.insert(key, stamp, &Answer { head: b"head\r\n\r\n", body, tag: tag(), cost: 1, lifetime }, now)
 }
 
 fn body(cache: &Cache, at: u16) -> Vec<u8> {
@@ -44,6 +49,22 @@ fn an_entry_dies_with_its_state_and_with_its_age() {
     assert_eq!(cache.find(7, state(1), 1004), Found::Miss, "too old");
     assert_eq!((cache.counts.stale, cache.counts.expired, cache.counts.hits), (1, 1, 2));
     assert_eq!((cache.entries(), cache.blocks().0), (0, 0), "nothing is left behind");
+}
+
+#[test]
+fn an_old_answer_is_given_as_long_as_it_may_be_and_counted_from_when_it_was_true() {
+    let mut cache = cache();
+    let lifetime = Lifetime { stale_ok: 100, stale_if_error: 300, ..LIFETIME };
+    insert_for(&mut cache, lifetime, 7, state(1), b"old", 0).unwrap();
+    assert!(matches!(cache.find(7, state(1), 50), Found::Hit(_)));
+    assert!(matches!(cache.find(7, state(2), 150), Found::Stale(_, 100)));
+    assert_eq!(cache.find(7, state(2), 151), Found::Miss, "older than it may be");
+    assert!(matches!(cache.find_old(7, 350), Some((_, 300))), "but kept for a failure");
+    assert_eq!((cache.find_old(7, 351), cache.find_old(8, 0)), (None, None));
+    assert_eq!(cache.find(7, state(2), 351), Found::Miss);
+    assert_eq!((cache.entries(), cache.counts.stale_hits, cache.counts.stale), (0, 2, 1), "and then it goes");
+    insert_for(&mut cache, Lifetime { stale_ok: 5000, ..LIFETIME }, 7, state(1), b"old", 1000).unwrap();
+    assert_eq!(cache.find(7, state(2), 2000), Found::Miss, "nothing outlives its ttl");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use std::rc::Rc;
 
 use flagstone::back::turns::GAP;
 use flagstone::budget::ANSWER_BYTES;
-use flagstone::config::Limits;
+use flagstone::config::Config;
 use flagstone::front::cache::Counts;
 use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup, Wait};
@@ -154,10 +154,9 @@ impl<'r> Simulation<'r> {
         let fairness = scenario::people(&mut world.borrow_mut(), seed);
         let setup = Setup {
             listeners: [Listening::Public, Listening::Ops].into_iter().collect(),
-            limits: Limits::DEFAULT,
+            config: Rc::new(Config::new()),
             tag_key: TagKey([7; 16]),
             hosts: Hosts::new("sim"),
-            local_ops: true,
         };
         let mut front = Front::new(SimNet { world: Rc::clone(&world) }, setup, regions);
         front.readings.database.ready = true;

@@ -88,7 +88,7 @@ fn a_commit_is_ours_alone_only_when_nobody_else_committed() {
     // A lost batch gives up its lock, and somebody may come in between.
     let mut batch = server.batch(&[post("/slow", ""), post("/rolls", &x(5)), post("/slow", "")]);
     let mut turns = 0;
-    let end = server.back.write(&mut batch, &server.config, &mut server.reply, &mut |_| {
+    let end = server.back.write(&mut batch, &mut server.reply, &mut |_| {
         turns += 1;
         // Refused while we hold the lock.
         let _ = other.execute_batch("INSERT INTO c VALUES (2)");
@@ -145,26 +145,6 @@ fn outside_of_wal_mode_a_reader_makes_the_commit_busy() {
 }
 
 #[test]
-fn a_routes_statements_are_checked_before_they_are_served() {
-    let work = workspace!();
-    let database = database(SCHEMA);
-    let conn = ours(&database.path);
-    let mut server = Server::new(&conn, work, config());
-    let both = "INSERT INTO a VALUES (1); SELECT nothing FROM a";
-    for (verb, sql, statement) in [
-        (Verb::Post, "INSERT INTO a VALUES (:x); SELECT x FROM a;", None),
-        (Verb::Get, "SELECT x FROM a", None),
-        (Verb::Get, "INSERT INTO a VALUES (1)", Some("INSERT INTO a VALUES (1)")),
-        (Verb::Post, both, Some(" SELECT nothing FROM a")),
-        (Verb::Put, "DROP TABLE a", Some("DROP TABLE a")),
-    ] {
-        let refused = server.back.check_statements(verb, sql).err().map(|(statement, _)| statement);
-        assert_eq!(refused, statement, "{sql}");
-        assert!(conn.prepare("PRAGMA user_version").is_ok());
-    }
-}
-
-#[test]
 fn a_schema_that_changed_is_read_before_anything_is_written() {
     let work = workspace!();
     let database = database(SCHEMA);
@@ -189,12 +169,12 @@ fn a_write_that_nobody_waits_for_is_undone_when_it_is_alone() {
     let conn = ours(&database.path);
     let mut server = Server::new(&conn, work, config());
     let mut batch = server.batch(&[post("/slow", "")]);
-    let end = server.back.write(&mut batch, &server.config, &mut server.reply, &mut |_| Go::Stop);
+    let end = server.back.write(&mut batch, &mut server.reply, &mut |_| Go::Stop);
     assert!(matches!(end, BatchEnd::Ended(_)));
     assert_eq!(batch.items[0].outcome, Some(Written::Abandoned));
     assert!(conn.is_autocommit());
     let mut batch = server.batch(&[post("/slow", ""), post("/a", "")]);
-    let end = server.back.write(&mut batch, &server.config, &mut server.reply, &mut |_| Go::Stop);
+    let end = server.back.write(&mut batch, &mut server.reply, &mut |_| Go::Stop);
     assert!(matches!(end, BatchEnd::Ended(_)));
     assert!(server.told(&batch).iter().map(|told| told.0).eq([201, 204]), "one of several that is gone stops nobody");
     assert_eq!(committed(&database.path, "SELECT group_concat(x) FROM a"), "slow,1");
@@ -208,8 +188,8 @@ fn a_panic_in_a_turn_leaves_no_promise_and_no_transaction() {
     let mut server = Server::new(&conn, work, config());
     for asked in [vec![post("/slow", "")], vec![post("/a", ""), post("/slow", ""), post("/a", "")]] {
         let mut batch = server.batch(&asked);
-        let (back, config, reply) = (&mut server.back, &server.config, &mut server.reply);
-        let caught = catch_unwind(AssertUnwindSafe(|| back.write(&mut batch, config, reply, &mut |_| panic!("in a turn"))));
+        let (back, reply) = (&mut server.back, &mut server.reply);
+        let caught = catch_unwind(AssertUnwindSafe(|| back.write(&mut batch, reply, &mut |_| panic!("in a turn"))));
         assert!(caught.is_err());
         assert!(batch.items.iter().all(|item| item.outcome.is_none()));
         assert!(conn.is_autocommit());

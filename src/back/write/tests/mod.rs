@@ -8,6 +8,7 @@ mod model;
 mod rows;
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -143,16 +144,16 @@ pub type Told = (u16, String, String);
 pub struct Server<'c> {
     pub back: Back<'c>,
     pub reply: Reply,
-    pub config: Config,
     started: Instant,
 }
 
 impl<'c> Server<'c> {
     pub fn new(conn: &'c Connection, work: &'c mut Workspace, config: Config) -> Server<'c> {
         let started = Instant::now();
-        let mut back = Back::new(conn, work, [7; 16], started).unwrap();
+        let mut back = Back::new(conn, work, [7; 16], started, Rc::new(Config::new())).unwrap();
         back.prepare_writes(&config).unwrap();
-        Server { back, reply: Reply::new(vec![0; ANSWER_BYTES].leak()), config, started }
+        back.set_config(Rc::new(config));
+        Server { back, reply: Reply::new(vec![0; ANSWER_BYTES].leak()), started }
     }
 
     pub fn batch(&self, asked: &[Ask]) -> Batch {
@@ -165,7 +166,7 @@ impl<'c> Server<'c> {
     }
 
     pub fn write(&mut self, batch: &mut Batch) -> BatchEnd {
-        self.back.write(batch, &self.config, &mut self.reply, &mut |_| Go::On)
+        self.back.write(batch, &mut self.reply, &mut |_| Go::On)
     }
 
     /// Runs a batch that ends in the ordinary way.

@@ -1,7 +1,7 @@
 //! What a write is answered with: status, shape, and when there is nothing to give.
 
 use super::*;
-use crate::job::Body;
+use crate::http::accept::Media;
 
 const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b BLOB); CREATE TABLE log(what)";
 
@@ -157,15 +157,14 @@ fn a_bodys_kind_and_route_are_told() {
     let one = r#"{"a": 1}"#;
     let mut batch = server.batch(&[post("/silent", one), post("/value", one), post("/many", one), post("/wrong", "{}")]);
     assert!(matches!(server.write(&mut batch), BatchEnd::Ended(_)));
-    let kinds: Vec<Option<(u16, Body)>> = batch
+    let kinds: Vec<Option<(u16, Option<Media>)>> = batch
         .items
         .iter()
         .map(|item| match item.outcome {
-            Some(Written::Done(done)) => Some((done.route, done.body)),
+            Some(Written::Done(done)) => Some((done.route, done.media)),
             _ => None,
         })
         .collect();
-    let json = Body::Rows(crate::http::accept::Media::Json);
-    assert_eq!(kinds, [Some((0, Body::Nothing)), Some((3, Body::Value)), Some((1, json)), None]);
-    assert_eq!(server.told(&batch)[3].1, "route-parameter");
+    assert_eq!(kinds, [Some((0, None)), Some((3, Some(Media::Value))), Some((1, Some(Media::Json))), None]);
+    assert_eq!(server.told(&batch)[3].1, "query-failed");
 }

@@ -1,0 +1,484 @@
+//! Optional features that can be switched off: wholly, or for a share of the clients.
+//!
+//! A share is decided by a hash of the flag's name and the client: the same client gets the same answer as long as the share stays, those who
+//! have a feature keep it as the share rises, and who has one feature early is not the same who has another early. All exempt peers are one
+//! client here, so behind a proxy whose word does not count a share is all or nothing.
+
+use core::fmt;
+use core::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
+
+use super::clients::Client;
+use crate::config;
+
+/// Parts of the whole in which shares are measured: hundredths of a percent.
+pub const WHOLE: u32 = 10_000;
+/// Asks after which the seen share is compared with the wanted one.
+pub const WINDOW: u32 = 1000;
+
+/// Fixed, so that a client's place outlives a restart. It hides nothing: whoever finds an address that has a feature gains the feature.
+const KEY: [u8; 16] = *b"flagstone/flags1";
+
+/// An optional feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// The cache of answers.
+    Cache,
+    /// Grouping of writes.
+    Batching,
+    /// One query for equal requests in flight.
+    SingleFlight,
+    /// Making critical answers before they are asked for.
+    Warming,
+}
+
+impl Flag {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Flag; 4] = [Flag::Cache, Flag::Batching, Flag::SingleFlight, Flag::Warming];
+
+    /// Its name in the configuration, in URLs and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Flag::Cache => "cache",
+            Flag::Batching => "batching",
+            Flag::SingleFlight => "single_flight",
+            Flag::Warming => "warming",
+        }
+    }
+
+    /// The flag with this name.
+    pub fn named(name: &str) -> Option<Flag> {
+        Flag::ALL.into_iter().find(|flag| flag.name() == name)
+    }
+
+    /// What it is when there is any doubt. Without the cache every answer comes by the plain path; without batching every write is a
+    /// transaction of its own; without single-flight equal requests each run their query; without warming critical answers are made when
+    /// asked for. Slower, each of them, and right.
+    pub const fn safe(self) -> bool {
+        match self {
+            Flag::Cache | Flag::Batching | Flag::SingleFlight | Flag::Warming => false,
+        }
+    }
+}
+
+/// For how many of the clients a flag is wanted, in whole percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted(u8);
+
+/// Why a text is no [`Wanted`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedError {
+    /// A number, a percentage even, but with a sign or a fraction.
+    NotWhole,
+    /// A whole percentage beyond 100.
+    TooMuch,
+    /// A number without its `%`.
+    NoPercent,
+    /// Nothing of the kind.
+    Unknown,
+}
+
+impl fmt::Display for WantedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WantedError::NotWhole => "a share is a whole percentage, such as 25%",
+            WantedError::TooMuch => "a share is at most 100%",
+            WantedError::NoPercent => "a share ends in %, such as 25%",
+            WantedError::Unknown => "a flag is on, off or a percentage, such as 25%",
+        })
+    }
+}
+
+impl Wanted {
+    /// Nobody.
+    pub const OFF: Wanted = Wanted(0);
+    /// Everybody.
+    pub const ON: Wanted = Wanted(100);
+
+    /// A share in percent; `None` beyond 100.
+    pub const fn percent(percent: u8) -> Option<Wanted> {
+        if percent <= 100 { Some(Wanted(percent)) } else { None }
+    }
+
+    /// Reads `on`, `off` or a whole percentage from `0%` to `100%`, without white space.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a person.
+    pub fn read(text: &str) -> Result<Wanted, WantedError> {
+        match text {
+            "on" => return Ok(Wanted::ON),
+            "off" => return Ok(Wanted::OFF),
+            _ => {}
+        }
+        let number = text.strip_suffix('%');
+        let digits = number.unwrap_or(text);
+        let unsigned = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+        let numeric = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match unsigned.split_once('.') {
+            _ if number.is_none() && numeric(unsigned) => Err(WantedError::NoPercent),
+            None if numeric(digits) => digits.parse().ok().and_then(Wanted::percent).ok_or(WantedError::TooMuch),
+            None if numeric(unsigned) => Err(WantedError::NotWhole),
+            Some((whole, part)) if (numeric(whole) || whole.is_empty()) && numeric(part) => Err(WantedError::NotWhole),
+            _ => Err(WantedError::Unknown),
+        }
+    }
+
+    /// The share in percent, 0 to 100.
+    pub const fn in_percent(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("off"),
+            100 => f.write_str("on"),
+            percent => write!(f, "{percent}%"),
+        }
+    }
+}
+
+/// A flag as operators see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What the configuration says; `None` when that cannot be.
+    pub configured: Option<Wanted>,
+    /// What was said at run time, and counts more.
+    pub set: Option<Wanted>,
+    /// Asks since the start.
+    pub asked: u64,
+    /// Those of them that were answered with on.
+    pub on: u64,
+    /// Asks that fell to the safe default because what was wanted cannot be.
+    pub doubtful: u64,
+    /// How far the share of the last whole window was from the wanted one, in hundredths of a percent: 0 to 10,000. `None` until a window
+    /// is over in which the wanted share stayed. Clients are few and ask unevenly, so with a share between 0 and 100 some drift is nature.
+    pub drift: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// In percent, as the configuration holds it: what is beyond 100 is doubt.
+    configured: u8,
+    set: Option<Wanted>,
+    asked: u64,
+    on: u64,
+    doubtful: u64,
+    /// Asks and ons of the window that runs.
+    window: (u32, u32),
+    drift: Option<u16>,
+}
+
+impl State {
+    const fn new(configured: u8) -> State {
+        State { configured, set: None, asked: 0, on: 0, doubtful: 0, window: (0, 0), drift: None }
+    }
+
+    const fn wanted(&self) -> Option<Wanted> {
+        match self.set {
+            Some(wanted) => Some(wanted),
+            None => Wanted::percent(self.configured),
+        }
+    }
+
+    /// Does `change`; a window in which two shares were wanted would measure neither, so it begins anew.
+    fn change(&mut self, change: impl FnOnce(&mut State)) {
+        let before = self.wanted();
+        change(self);
+        if self.wanted() != before {
+            self.window = (0, 0);
+            self.drift = None;
+        }
+    }
+
+    fn count(&mut self, on: bool, wanted: u32) {
+        self.asked += 1;
+        self.on += u64::from(on);
+        self.window.0 += 1;
+        self.window.1 += u32::from(on);
+        if self.window.0 == WINDOW {
+            let seen = self.window.1 * (WHOLE / WINDOW);
+            self.drift = Some(seen.abs_diff(wanted) as u16);
+            self.window = (0, 0);
+        }
+    }
+}
+
+const _: () = assert!(WHOLE.is_multiple_of(WINDOW), "a window's share is measured in whole parts");
+
+/// The flags, what was said of them at run time, and what was counted.
+#[derive(Clone, Debug)]
+pub struct Flags {
+    states: [State; Flag::ALL.len()],
+    unknown: u64,
+}
+
+impl Flags {
+    /// The flags of a configuration.
+    pub const fn new(flags: config::Flags) -> Flags {
+        let config::Flags { cache, batching, single_flight, warming } = flags;
+        Flags { states: [State::new(cache), State::new(batching), State::new(single_flight), State::new(warming)], unknown: 0 }
+    }
+
+    /// Takes over another configuration's flags; what was said at run time goes on counting more.
+    pub fn configure(&mut self, flags: config::Flags) {
+        let fresh = Flags::new(flags);
+        for (state, fresh) in self.states.iter_mut().zip(fresh.states) {
+            state.change(|state| state.configured = fresh.configured);
+        }
+    }
+
+    /// Says at run time what counts more than the configuration; `None` takes that back.
+    pub fn set(&mut self, flag: Flag, wanted: Option<Wanted>) {
+        self.states[flag as usize].change(|state| state.set = wanted);
+    }
+
+    /// Whether `client` gets the feature; counted.
+    pub fn on(&mut self, flag: Flag, client: Client) -> bool {
+        let state = &mut self.states[flag as usize];
+        let (on, wanted) = match state.wanted() {
+            Some(wanted) => (has(flag, client, wanted), share(wanted)),
+            None => {
+                state.doubtful += 1;
+                (flag.safe(), if flag.safe() { WHOLE } else { 0 })
+            }
+        };
+        state.count(on, wanted);
+        on
+    }
+
+    /// The same by name; a name that no flag has is off, and counted as [`Flags::unknown`].
+    pub fn on_named(&mut self, name: &str, client: Client) -> bool {
+        match Flag::named(name) {
+            Some(flag) => self.on(flag, client),
+            None => {
+                self.unknown += 1;
+                false
+            }
+        }
+    }
+
+    /// What operators see of a flag.
+    pub const fn seen(&self, flag: Flag) -> Seen {
+        let State { configured, set, asked, on, doubtful, drift, .. } = self.states[flag as usize];
+        Seen { configured: Wanted::percent(configured), set, asked, on, doubtful, drift }
+    }
+
+    /// Whether anything said at run time differs from the configuration.
+    pub fn differ_from_configuration(&self) -> bool {
+        self.states.iter().any(|state| state.set.is_some() && state.set != Wanted::percent(state.configured))
+    }
+
+    /// Asks for names that no flag has.
+    pub const fn unknown(&self) -> u64 {
+        self.unknown
+    }
+}
+
+const fn share(wanted: Wanted) -> u32 {
+    wanted.0 as u32 * (WHOLE / 100)
+}
+
+/// Whether `client` is among the share that is wanted: its place is below it, so who is in stays in as the share rises.
+fn has(flag: Flag, client: Client, wanted: Wanted) -> bool {
+    match wanted {
+        Wanted::OFF => false,
+        Wanted::ON => true,
+        _ => place(flag, client) < share(wanted),
+    }
+}
+
+/// Where a client stands among all, 0 to 9999, for one flag.
+fn place(flag: Flag, client: Client) -> u32 {
+    let mut hasher = SipHasher13::new_with_key(&KEY);
+    hasher.write(flag.name().as_bytes());
+    let (kind, address) = match client {
+        Client::Exempt => (0, 0),
+        Client::V4(address) => (4, u64::from(address)),
+        Client::V6(prefix) => (6, prefix),
+    };
+    // Fixed lengths in a fixed byte order behind a byte that no name has, so the same on every machine.
+    hasher.write(&[kind]);
+    hasher.write(&address.to_le_bytes());
+    (hasher.finish() % u64::from(WHOLE)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OFF: config::Flags = config::Flags { cache: 0, batching: 0, single_flight: 0, warming: 0 };
+
+    fn flags(cache: u8) -> Flags {
+        Flags::new(config::Flags { cache, ..OFF })
+    }
+
+    #[test]
+    fn a_value_is_read_or_refused_with_its_reason() {
+        use WantedError::{NoPercent, NotWhole, TooMuch, Unknown};
+        let cases = [
+            ("on", Ok(100)),
+            ("off", Ok(0)),
+            ("0%", Ok(0)),
+            ("25%", Ok(25)),
+            ("025%", Ok(25)),
+            ("100%", Ok(100)),
+            ("101%", Err(TooMuch)),
+            ("256%", Err(TooMuch)),
+            ("99999999999999999999%", Err(TooMuch)),
+            ("0.5%", Err(NotWhole)),
+            (".5%", Err(NotWhole)),
+            ("0.25", Err(NotWhole)),
+            ("-1%", Err(NotWhole)),
+            ("+1%", Err(NotWhole)),
+            ("25", Err(NoPercent)),
+            ("-1", Err(NoPercent)),
+            ("1", Err(NoPercent)),
+            ("", Err(Unknown)),
+            ("%", Err(Unknown)),
+            ("-%", Err(Unknown)),
+            (".%", Err(Unknown)),
+            ("1.2.3%", Err(Unknown)),
+            ("25 %", Err(Unknown)),
+            (" on", Err(Unknown)),
+            ("ON", Err(Unknown)),
+            ("true", Err(Unknown)),
+            ("25%%", Err(Unknown)),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(Wanted::read(text).map(Wanted::in_percent), wanted, "{text}");
+        }
+        for percent in 0..=100 {
+            let wanted = Wanted::percent(percent).unwrap();
+            assert_eq!(Wanted::read(&wanted.to_string()), Ok(wanted));
+        }
+        assert_eq!(Wanted::percent(101), None);
+        assert_eq!([Wanted::OFF, Wanted(7), Wanted::ON].map(|wanted| wanted.to_string()), ["off", "7%", "on"]);
+    }
+
+    #[test]
+    fn every_flag_has_its_name_and_its_own_place_in_the_configuration() {
+        for flag in Flag::ALL {
+            assert_eq!(Flag::named(flag.name()), Some(flag));
+        }
+        assert_eq!((Flag::named("Cache"), Flag::named("compression"), Flag::named("")), (None, None, None));
+        let flags = Flags::new(config::Flags { cache: 1, batching: 2, single_flight: 3, warming: 4 });
+        let configured = Flag::ALL.map(|flag| flags.seen(flag).configured.unwrap().in_percent());
+        assert_eq!(configured, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn any_doubt_means_the_safe_default_and_is_counted() {
+        let mut flags = flags(101);
+        assert!(!flags.on(Flag::Cache, Client::Exempt) && !flags.on(Flag::Cache, Client::V4(1)));
+        let seen = flags.seen(Flag::Cache);
+        assert_eq!((seen.configured, seen.asked, seen.on, seen.doubtful), (None, 2, 0, 2));
+        assert!(!flags.on_named("cach", Client::Exempt));
+        assert_eq!((flags.unknown(), flags.seen(Flag::Cache).asked), (1, 2));
+        flags.set(Flag::Cache, Some(Wanted::ON));
+        assert!(flags.on_named("cache", Client::V4(1)), "what was said at run time is clear");
+        flags.set(Flag::Cache, None);
+        assert!(!flags.on(Flag::Cache, Client::V4(1)));
+        assert!(Flag::ALL.iter().all(|flag| !flag.safe()), "the plain path is the safe one");
+    }
+
+    #[test]
+    fn run_time_counts_more_and_survives_another_configuration() {
+        let mut flags = flags(100);
+        assert!(flags.on(Flag::Cache, Client::Exempt) && !flags.differ_from_configuration());
+        flags.set(Flag::Cache, Some(Wanted::ON));
+        assert!(!flags.differ_from_configuration(), "the same is no difference");
+        flags.set(Flag::Cache, Some(Wanted::OFF));
+        assert!(!flags.on(Flag::Cache, Client::Exempt) && flags.differ_from_configuration());
+        flags.configure(config::Flags::DEFAULT);
+        assert!(!flags.on(Flag::Cache, Client::Exempt) && flags.on(Flag::Batching, Client::Exempt));
+        flags.set(Flag::Cache, None);
+        assert!(flags.on(Flag::Cache, Client::Exempt) && !flags.differ_from_configuration());
+        assert_eq!((flags.seen(Flag::Cache).asked, flags.seen(Flag::Cache).on), (4, 2));
+    }
+
+    #[test]
+    fn drift_is_the_distance_between_the_wanted_and_the_seen_share() {
+        let mut flags = flags(40);
+        let (lucky, other) = {
+            let first = |on: bool| (0..).map(Client::V4).find(|&client| has(Flag::Cache, client, Wanted(40)) == on).unwrap();
+            (first(true), first(false))
+        };
+        (0..WINDOW - 1).for_each(|_| assert!(flags.on(Flag::Cache, lucky)));
+        assert_eq!(flags.seen(Flag::Cache).drift, None, "the window is not over");
+        assert!(!flags.on(Flag::Cache, other));
+        assert_eq!(flags.seen(Flag::Cache).drift, Some(9990 - 4000));
+        for ask in 0..WINDOW {
+            flags.on(Flag::Cache, if ask % 5 < 2 { lucky } else { other });
+        }
+        assert_eq!(flags.seen(Flag::Cache).drift, Some(0));
+        (0..WINDOW / 2).for_each(|_| assert!(flags.on(Flag::Cache, lucky)));
+        flags.set(Flag::Cache, Some(Wanted::OFF));
+        assert_eq!(flags.seen(Flag::Cache).drift, None, "another share is wanted");
+        (0..WINDOW).for_each(|_| assert!(!flags.on(Flag::Cache, lucky)));
+        assert_eq!(flags.seen(Flag::Cache).drift, Some(0), "what was seen before is not measured by it");
+    }
+
+    #[test]
+    fn a_place_is_the_same_in_every_build_on_every_machine() {
+        let places =
+            [Client::Exempt, Client::V4(0x0a00_0001), Client::V6(0x2001_0db8 << 32)].map(|client| place(Flag::Cache, client));
+        assert_eq!(places, [6907, 9232, 734]);
+    }
+
+    #[test]
+    fn a_share_of_many_clients_is_that_share() {
+        for flag in Flag::ALL {
+            for percent in [1, 25, 50, 99] {
+                let on = (0..10_000_u32).filter(|&number| has(flag, Client::V4(0xc0a8_0000 + number), Wanted(percent))).count();
+                // Four standard deviations of 10,000 tosses are 200 at most.
+                assert!(on.abs_diff(usize::from(percent) * 100) < 200, "{} at {percent} %: {on}", flag.name());
+            }
+        }
+        let both = (0..10_000)
+            .map(Client::V4)
+            .filter(|&client| Flag::ALL[..2].iter().all(|&flag| has(flag, client, Wanted(50))))
+            .count();
+        assert!(both.abs_diff(2500) < 200, "who has one early is not who has the other early: {both}");
+    }
+
+    fn clients() -> impl Strategy<Value = Client> {
+        prop_oneof![Just(Client::Exempt), any::<u32>().prop_map(Client::V4), any::<u64>().prop_map(Client::V6)]
+    }
+
+    proptest! {
+        #[test]
+        fn who_has_a_feature_keeps_it_as_its_share_rises(client in clients(), flag in 0..4_usize) {
+            let flag = Flag::ALL[flag];
+            let on: Vec<bool> = (0..=100).map(|percent| has(flag, client, Wanted(percent))).collect();
+            prop_assert!(on.is_sorted(), "off, then on: {:?}", on);
+            prop_assert!(!on[0] && on[100]);
+        }
+
+        #[test]
+        fn a_client_gets_the_same_answer_every_time_and_all_are_counted(
+            asks in prop::collection::vec((0..4_usize, 0..6_u32), 0..2500), percent in 0..=100_u8,
+        ) {
+            let mut flags = Flags::new(config::Flags { cache: percent, batching: percent, single_flight: percent, warming: percent });
+            let mut model = [(0, 0); 4];
+            for (flag, client) in asks {
+                let on = flags.on(Flag::ALL[flag], Client::V4(client));
+                prop_assert_eq!(on, place(Flag::ALL[flag], Client::V4(client)) < u32::from(percent) * 100);
+                model[flag].0 += 1;
+                model[flag].1 += u64::from(on);
+            }
+            prop_assert_eq!(Flag::ALL.map(|flag| (flags.seen(flag).asked, flags.seen(flag).on)), model);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[-+.%0-9 onf]{0,6}") {
+            if let Ok(wanted) = Wanted::read(&text) {
+                prop_assert!(wanted <= Wanted::ON && Wanted::read(&wanted.to_string()) == Ok(wanted));
+            }
+        }
+    }
+}
