@@ -197,9 +197,25 @@ unsafe extern "C" fn sync_file(file: *mut sqlite3_file, flags: c_int) -> c_int {
     code
 }
 
-/// The descriptor that the shim knows of a connection's database.
+/// The descriptor that the shim knows of a file, and whether SQLite's VFS has yet to sync its folder.
+///
+/// # Safety
+/// The file is open, and the shim opened it.
 #[cfg(test)]
-pub(super) unsafe fn known_descriptor(file: *mut sqlite3_file) -> Option<RawFd> {
-    // SAFETY: the caller's promise: an open file of the shim's.
-    unsafe { (*tail(file)).fd }
+pub(super) unsafe fn known(file: *mut sqlite3_file) -> (Option<RawFd>, bool) {
+    /// `ctrlFlags` stands behind the descriptor and a byte for the lock.
+    const CONTROL: usize = std::mem::offset_of!(UnixFile, h) + size_of::<c_int>() + 2;
+    const DIRSYNC: u16 = 8;
+    // SAFETY: the caller's promise; the default VFS's structure goes on behind what we know of it.
+    unsafe { ((*tail(file)).fd, file.cast::<u8>().add(CONTROL).cast::<u16>().read() & DIRSYNC != 0) }
+}
+
+/// Lets the shim believe in another descriptor of a file.
+///
+/// # Safety
+/// As [`known`].
+#[cfg(test)]
+pub(super) unsafe fn mistake(file: *mut sqlite3_file, fd: RawFd) {
+    // SAFETY: the caller's promise; nobody else has a reference to the tail.
+    unsafe { (*tail(file)).fd = Some(fd) };
 }

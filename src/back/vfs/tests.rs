@@ -187,7 +187,7 @@ fn every_file_of_every_connection_is_known_by_its_own_descriptor() {
             let wal = path.with_extension("db-wal");
             for (file, name) in handles(conn).into_iter().zip([*path, &wal]) {
                 // SAFETY: both files are open, and the shim opened them.
-                let fd = unsafe { files::known_descriptor(file) }.expect("the structure is the one we know");
+                let fd = unsafe { files::known(file) }.0.expect("the structure is the one we know");
                 assert_eq!(&named(fd), name);
                 assert!(!seen.contains(&fd), "{fd} twice in {seen:?}");
                 seen.push(fd);
@@ -195,6 +195,24 @@ fn every_file_of_every_connection_is_known_by_its_own_descriptor() {
         }
         assert_eq!((count(&opened[0].0), count(&opened[1].0)), (2, 4));
         std::fs::remove_dir_all(&folder).unwrap();
+    });
+}
+
+#[test]
+fn the_folder_of_a_new_wal_is_synced_with_it() {
+    each_way(|mode| {
+        let folder = tempfile::tempdir().unwrap();
+        let conn = Connection::open(folder.path().join("x.db")).unwrap();
+        conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; CREATE TABLE t(a, b)").unwrap();
+        let [_, wal] = handles(&conn);
+        // SAFETY: the WAL is open, and the shim opened it; here and below.
+        assert!(unsafe { files::known(wal) }.1, "nothing is synced yet");
+        conn.execute_batch("PRAGMA synchronous = FULL").unwrap();
+        let (result, counted) = counted(|| insert(&conn));
+        result.unwrap();
+        // SAFETY: as above.
+        assert!(!unsafe { files::known(wal) }.1, "SQLite's own VFS has synced the folder");
+        assert_eq!((counted.syncs, counted.ring_syncs), (1, u64::from(mode == SyncMode::IoUring)));
     });
 }
 
@@ -251,6 +269,25 @@ fn the_front_has_turns_while_a_slow_disk_syncs() {
 }
 
 #[test]
+fn completions_that_were_seen_wake_nobody_later() {
+    each_way(|mode| {
+        let folder = tempfile::tempdir().unwrap();
+        let conn = writer(&folder.path().join("x.db"), "WAL");
+        let mut front = Front::default();
+        let turn = &mut |wait| front.turn(wait);
+        turns::with_turns(&conn, Instant::now(), Micros::MAX, turn, |_| (0..20).for_each(|_| assert_eq!(insert(&conn), Ok(1))));
+        assert_eq!(count(&conn), 21);
+        assert_eq!(sync::completion_fd().is_some(), mode == SyncMode::IoUring);
+        let Some(fd) = sync::completion_fd() else { return };
+        let mut left = [0; 8];
+        // SAFETY: the ring is still set up.
+        let read = rustix::io::read(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }, &mut left);
+        // The kernel may tell of a completion after it was seen.
+        assert!(read == Err(rustix::io::Errno::AGAIN) || u64::from_ne_bytes(left) <= 2, "{left:?}");
+    });
+}
+
+#[test]
 fn a_failed_sync_fails_the_commit_and_every_sync_until_the_database_is_opened_anew() {
     for journal in ["WAL", "DELETE"] {
         each_way(|_| {
@@ -259,16 +296,17 @@ fn a_failed_sync_fails_the_commit_and_every_sync_until_the_database_is_opened_an
             let conn = writer(&path, journal);
             assert!(!sync::failed());
             faults::set(Faults { fail_sync_every: 1, ..Faults::default() });
-            let (result, counted) = counted(|| insert(&conn));
+            let (result, failing) = counted(|| insert(&conn));
             let error = result.expect_err("the sync failed");
             assert_eq!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure));
             assert_eq!(error.sqlite_error().unwrap().extended_code, ffi::SQLITE_IOERR_FSYNC);
-            assert!(sync::failed() && counted.failed_syncs >= 1);
+            assert!(sync::failed() && failing.failed_syncs >= 1);
 
             faults::set(Faults::default());
-            let asked = counters().syncs;
-            assert!(insert(&conn).is_err(), "the disk is well again, but what it lost is not known");
-            assert_eq!(counters().syncs, asked, "the kernel is not asked");
+            let (result, counted) = counted(|| insert(&conn));
+            assert!(result.is_err(), "the disk is well again, but what it lost is not known");
+            assert_eq!(counted.syncs, 0, "the kernel is not asked");
+            assert!(counted.failed_syncs >= 1);
             drop(conn);
 
             sync::reopened();
@@ -280,6 +318,22 @@ fn a_failed_sync_fails_the_commit_and_every_sync_until_the_database_is_opened_an
             assert!((3..=4).contains(&count(&conn)), "{}", count(&conn));
         });
     }
+}
+
+#[test]
+fn what_the_kernel_says_of_a_sync_in_the_ring_reaches_sqlite() {
+    each_way(|mode| {
+        let folder = tempfile::tempdir().unwrap();
+        let conn = writer(&folder.path().join("x.db"), "WAL");
+        let Some(unfit) = sync::completion_fd() else { return };
+        assert_eq!(mode, SyncMode::IoUring);
+        let [_, wal] = handles(&conn);
+        // SAFETY: the WAL is open, and the shim opened it. An eventfd cannot be synced.
+        unsafe { files::mistake(wal, unfit) };
+        let error = insert(&conn).expect_err("EINVAL");
+        assert_eq!(error.sqlite_error().unwrap().extended_code, ffi::SQLITE_IOERR_FSYNC);
+        assert!(sync::failed());
+    });
 }
 
 #[test]
