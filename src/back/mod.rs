@@ -16,6 +16,7 @@ pub mod open;
 mod rows;
 mod run;
 pub mod snapshot;
+pub mod sync;
 #[cfg(test)]
 mod tests;
 mod trail;

@@ -56,6 +56,27 @@ pub fn pause(micros: Micros) -> bool {
     true
 }
 
+/// Gives the front turns of at most `wait` microseconds until `done`; false when there are none to give, and the caller must wait by
+/// itself: no job runs, a turn runs already, or one has panicked. Goes on when the job is to stop: its work is out of SQLite's hands for now.
+///
+/// SQLite may be in the middle of anything, a COMMIT for one: a turn belongs to the front, which never calls it.
+pub fn pause_until(wait: Micros, mut done: impl FnMut() -> bool) -> bool {
+    let current = CURRENT.get();
+    if current.is_null() {
+        return false;
+    }
+    // SAFETY: as in `pause`.
+    let turns = unsafe { &*current };
+    turns.note_gap(turns.now());
+    while !done() {
+        if !turns.has_turn() {
+            return false;
+        }
+        turns.take_turn(wait);
+    }
+    true
+}
+
 /// What the handler finds behind its pointer.
 pub struct Turns<'t> {
     /// Taken out while it runs, so that there is never a second way to it.
@@ -129,6 +150,14 @@ impl<'t> Turns<'t> {
         let gap = now.saturating_sub(self.last_end.get());
         self.longest_gap.set(self.longest_gap.get().max(gap));
         gap
+    }
+
+    /// Whether [`Turns::take_turn`] would give one, to a front that is whole.
+    fn has_turn(&self) -> bool {
+        let turn = self.turn.take();
+        let there = turn.is_some();
+        self.turn.set(turn);
+        there && self.stopped.get() != Some(Stopped::Panicked)
     }
 
     fn take_turn(&self, wait: Micros) {
@@ -274,5 +303,54 @@ mod tests {
         let caught = catch_unwind(AssertUnwindSafe(|| run(&conn, Micros::MAX, &mut |_| panic!("in a turn"))));
         assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"in a turn"));
         assert_eq!(conn.query_row("SELECT 1", [], |row| row.get(0)), Ok(1), "the handler is off and the connection usable");
+    }
+
+    #[test]
+    fn a_wait_for_something_is_spent_in_turns_even_when_the_job_is_to_stop() {
+        assert!(!pause_until(10, || panic!("not asked where no job runs")));
+        let conn = Connection::open_in_memory().unwrap();
+        for answer in [Go::On, Go::Stop] {
+            let mut waits = Vec::new();
+            let mut left = 5;
+            let mut turn = |wait| {
+                waits.push(wait);
+                answer
+            };
+            let wait = |turns: &Turns<'_>| {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                let done = pause_until(77, || {
+                    left -= 1;
+                    left == 0
+                });
+                (done, turns.stopped())
+            };
+            let ((done, stopped), gap) = with_turns(&conn, Instant::now(), Micros::MAX, &mut turn, wait);
+            assert!(done);
+            assert_eq!(stopped, (answer == Go::Stop).then_some(Stopped::Abandoned));
+            assert_eq!(waits, [77; 4]);
+            assert!(gap >= 2000, "what came before the wait is noted: {gap}");
+        }
+    }
+
+    #[test]
+    fn no_turn_is_given_after_one_that_panicked_nor_within_one() {
+        let conn = Connection::open_in_memory().unwrap();
+        let mut turns = 0;
+        let mut waited = true;
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let turn: Turn<'_> = &mut |_| {
+                turns += 1;
+                assert!(!pause_until(1, || false), "a turn runs already");
+                panic!("in a turn")
+            };
+            let mut asked = 0;
+            let enough = || {
+                asked += 1;
+                asked == 100
+            };
+            with_turns(&conn, Instant::now(), Micros::MAX, turn, |_| waited = pause_until(1, enough));
+        }));
+        assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"in a turn"));
+        assert_eq!((turns, waited), (1, false));
     }
 }
