@@ -135,6 +135,8 @@ settings! {
     ROUTE_PARAMS = "FLAGSTONE_ROUTE_PARAMS" [64, 384, 1536] "parameters";
     /// Memory in which a configuration is read and checked: the most that the worst file of the longest length takes.
     CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [512, 2048, 4096] "KiB";
+    /// The most writes in one transaction.
+    BATCH = "FLAGSTONE_BATCH" [16, 64, 64] "writes";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
     WAL_INDEX_KIB = "FLAGSTONE_WAL_INDEX_KIB" [256, 1024, 1024] "KiB";
 }
@@ -240,8 +242,14 @@ pub const CONFIG_ARENA_BYTES: usize = CONFIG_ARENA_KIB * KIB;
 /// The running configuration and the next one, room for a file, and its mistakes.
 pub const CONFIGS_BYTES: usize = 2 * CONFIG_BYTES + CONFIG_FILE_BYTES + 24 * KIB;
 
-/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache and configuration beside it.
-pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES;
+const _: () = assert!(BATCH >= 1 && BATCH <= 128, "FLAGSTONE_BATCH must be 1 to 128");
+/// One write of a batch with its outcome; `job` asserts it.
+pub const BATCH_ITEM_BYTES: usize = 720;
+/// A whole batch.
+pub const BATCH_BYTES: usize = BATCH * BATCH_ITEM_BYTES + 64;
+
+/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache, configuration and batch beside it.
+pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES + BATCH_BYTES;
 /// Part of Rust's heap that is set aside at start: when the rest is used up it is released, and new work is refused.
 pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
@@ -300,6 +308,7 @@ pub const PROCESS: &[Row] = &[
     row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 512 bytes, beside HEAP_KIB in the Rust heap"),
     row("configurations", CONFIGS_BYTES, "3 x CONFIG_FILE_KIB + ROUTES x 320 + ROUTE_PARAMS x 192 + 40 KiB, in the Rust heap"),
     row("reading a configuration", CONFIG_ARENA_BYTES, "CONFIG_ARENA_KIB"),
+    row("write batch", BATCH_BYTES, "BATCH x 720 bytes, beside HEAP_KIB"),
     row("SQLite heap", SQLITE_HEAP_BYTES, "SQLITE_HEAP_KIB"),
     row("SQLite page cache", SQLITE_PAGES_BYTES, "SQLITE_PAGES_KIB"),
     row("catalog of tables and columns", CATALOG_BYTES, CATALOG_TEXT),

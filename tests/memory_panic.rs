@@ -257,7 +257,7 @@ fn a_panic_ends_one_connection_and_its_memory_is_given_back() {
     let mut arenas = Arenas::take().expect("the first to take them");
     let page_slots = arenas.install(4096).expect("SQLite takes its memory");
     rusqlite::Connection::open(&path).expect("a database").execute_batch(SQL).expect("SQL");
-    let conn = open(&path, How { immutable: false, page_slots, page_bytes: 4096 }).expect("a database");
+    let conn = open(&path, How { immutable: false, writable: false, page_slots, page_bytes: 4096 }).expect("a database");
     let work = Workspace::take().expect("the first to take it");
     let mut back = Back::new(&conn, work, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
     let mut reply = Reply::new(REPLY.take().expect("the first to take it"));

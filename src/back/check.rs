@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use rusqlite::{Error, Statement, ffi};
 
+use super::authorizer::Allowed;
 use super::run::Back;
 use super::turns::{Turn, with_turns};
 use crate::api::statements::Statements;
@@ -57,7 +58,8 @@ impl<'c> Back<'c> {
         let sql = config.text(route.sql);
         for part in Statements::of(sql) {
             let start = part.as_ptr().addr() - sql.as_ptr().addr();
-            match self.held.try_prepare(part, route.verb.writes()) {
+            let allowed = if route.verb.writes() { Allowed::Write } else { Allowed::Read };
+            match self.held.try_prepare(part, allowed) {
                 Ok(statement) if route.verb.writes() => drop(statement),
                 Ok(statement) => check_columns(&statement, route, text, mistakes),
                 Err(error) => refuse(&error, route, part, start, text, mistakes),

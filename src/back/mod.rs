@@ -5,6 +5,7 @@
 
 pub mod authorizer;
 pub mod check;
+mod constraint;
 mod describe;
 mod error;
 pub mod heap;
@@ -22,6 +23,7 @@ mod trail;
 pub mod turns;
 pub mod vfs;
 mod workspace;
+pub mod write;
 
 pub use describe::DescribeError;
 pub use run::Back;

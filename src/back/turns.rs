@@ -47,9 +47,9 @@ pub fn pause(micros: Micros) -> bool {
     // SAFETY: `with_turns` sets the pointer to a frame that outlives its guard, which sets it back; it is reached by shared references.
     let turns = unsafe { &*current };
     let end = turns.now() + micros;
-    while turns.now() < end && turns.stopped.get().is_none() {
+    while turns.now() < end && turns.must_stop().is_none() {
         turns.take_turn(end - turns.now().min(end));
-        if turns.now() >= turns.deadline {
+        if turns.now() >= turns.deadline.get() {
             turns.stop(turns.overdue());
         }
     }
@@ -83,7 +83,9 @@ pub struct Turns<'t> {
     turn: Cell<Option<Turn<'t>>>,
     started: Instant,
     began: Micros,
-    deadline: Micros,
+    deadline: Cell<Micros>,
+    /// While it is set nothing is stopped: what runs is short, and its end must be known.
+    shielded: Cell<bool>,
     last_end: Cell<Micros>,
     in_turns: Cell<Micros>,
     longest_gap: Cell<Micros>,
@@ -92,24 +94,46 @@ pub struct Turns<'t> {
 }
 
 impl<'t> Turns<'t> {
-    fn now(&self) -> Micros {
+    /// The time since the start.
+    pub fn now(&self) -> Micros {
         self.started.elapsed().as_micros() as Micros
     }
 
     /// Looks at the clock, gives the front its turn when it is due, and says whether the work must stop. Called by SQLite in long
     /// statements and by the row loops in between, because the handler does not fire across short ones.
     pub fn look(&self) -> bool {
-        if self.stopped.get().is_some() {
+        if self.must_stop().is_some() {
             return true;
         }
         let now = self.now();
         if self.note_gap(now) >= GAP {
             self.take_turn(0);
         }
-        if now >= self.deadline {
+        if now >= self.deadline.get() {
             self.stop(self.overdue());
         }
-        self.stopped.get().is_some()
+        self.must_stop().is_some()
+    }
+
+    /// Sets another deadline, for the next part of the work; a stop by the one before is over.
+    pub fn limit(&self, deadline: Micros) {
+        self.deadline.set(deadline);
+        if matches!(self.stopped.get(), Some(Stopped::Deadline(_))) {
+            self.stopped.set(None);
+        }
+    }
+
+    /// Runs what must not be stopped half-way, like COMMIT: SQLite may call the handler at its very end, when the transaction is
+    /// over already, and would then report an interrupt. The front has its turns.
+    pub fn shielded<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.shielded.set(true);
+        let result = body();
+        self.shielded.set(false);
+        result
+    }
+
+    fn must_stop(&self) -> Option<Stopped> {
+        self.stopped.get().filter(|_| !self.shielded.get())
     }
 
     /// How long the job has worked, without the front's turns.
@@ -155,11 +179,13 @@ impl<'t> Turns<'t> {
     }
 
     fn overdue(&self) -> Stopped {
-        Stopped::Deadline(self.deadline.saturating_sub(self.began))
+        Stopped::Deadline(self.deadline.get().saturating_sub(self.began))
     }
 
     fn stop(&self, why: Stopped) {
-        if self.stopped.get().is_none() {
+        // A deadline that passes behind the shield stops what comes after it.
+        let waits = self.shielded.get() && matches!(why, Stopped::Deadline(_));
+        if self.stopped.get().is_none() && !waits {
             self.stopped.set(Some(why));
         }
     }
@@ -195,7 +221,8 @@ pub fn with_turns<R>(
         turn: Cell::new(Some(turn)),
         started,
         began,
-        deadline,
+        deadline: Cell::new(deadline),
+        shielded: Cell::new(false),
         last_end: Cell::new(began),
         in_turns: Cell::new(0),
         longest_gap: Cell::new(0),
@@ -251,6 +278,23 @@ mod tests {
         let (result, stopped) = run(&conn, Micros::MAX, &mut |_| Go::Stop);
         assert!(interrupted(&result));
         assert_eq!(stopped, Some(Stopped::Abandoned));
+    }
+
+    #[test]
+    fn a_shield_holds_off_every_stop_and_a_new_deadline_ends_an_old_one() {
+        let conn = Connection::open_in_memory().unwrap();
+        const SOME: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000) SELECT count(*) FROM n";
+        let query = || conn.query_row(SOME, [], |row| row.get::<_, i64>(0));
+        with_turns(&conn, Instant::now(), 0, &mut |_| Go::Stop, |turns| {
+            assert_eq!(turns.shielded(query), Ok(30_000));
+            assert!(query().is_err(), "and behind it the stop holds");
+        });
+        with_turns(&conn, Instant::now(), 0, &mut |_| Go::On, |turns| {
+            assert!(query().is_err());
+            assert!(matches!(turns.stopped(), Some(Stopped::Deadline(_))));
+            turns.limit(Micros::MAX);
+            assert_eq!(query(), Ok(30_000));
+        });
     }
 
     #[test]

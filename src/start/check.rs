@@ -23,7 +23,7 @@ pub fn check(options: &Options, heap: &'static ProcessHeap) -> Result<String, St
     configuration.ops(options)?;
     let Parts { mut arenas, workspace, started, .. } = parts;
     let page_slots = serve::install(&mut arenas, &database, &state)?;
-    let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
+    let how = How { immutable: database.immutable, writable: false, page_slots, page_bytes: database.facts.page_size as usize };
     let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
         .map_err(|error| serve::cannot_open(&database.facts, &error))?;
     let config = configuration.running();

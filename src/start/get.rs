@@ -23,7 +23,7 @@ pub fn get(path: &str, options: &Options, heap: &'static ProcessHeap) -> Result<
     let (mut configuration, state) = serve::configuration(options, heap, &database)?;
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
     let page_slots = serve::install(&mut arenas, &database, &state)?;
-    let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
+    let how = How { immutable: database.immutable, writable: false, page_slots, page_bytes: database.facts.page_size as usize };
     let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
         .map_err(|error| serve::cannot_open(&database.facts, &error))?;
     let mut back = Back::new(&conn, workspace, state::random(), started, configuration.running())

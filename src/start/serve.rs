@@ -146,7 +146,7 @@ fn serve_open(
     database: &Database, page_slots: usize, workspace: &mut Workspace, front: &mut Front<MioNet>, reply: &mut Reply,
     around: &mut Around, start: impl FnOnce(&mut Front<MioNet>, &mut Around, &Connection, &Back<'_>) -> Result<(), StartError>,
 ) -> Result<End, StartError> {
-    let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
+    let how = How { immutable: database.immutable, writable: false, page_slots, page_bytes: database.facts.page_size as usize };
     // Looked at before it is opened: a file that takes its place in between is then noticed.
     around.watched = Watched::of(&database.path);
     // Once there are clients, the waiting is done while they are served.

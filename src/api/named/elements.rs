@@ -65,6 +65,11 @@ impl<'b> Elements<'b> {
         self.count
     }
 
+    /// Whether the body is an array, be it of one element or none.
+    pub fn is_array(&self) -> bool {
+        self.layout == Layout::Array
+    }
+
     /// Binds the next element: each parameter has its value from the path, else the query, else the body, else its default. Path and query are
     /// read for the first element only, so all of them want the same `bound`, and nobody else's values in between.
     ///
