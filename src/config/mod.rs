@@ -3,6 +3,7 @@
 //! Pure: text goes in, a [`Config`] or a list of mistakes comes out. Two rooms exist, for the running configuration and for the next one; which
 //! runs, files and versions are the business of `start`.
 
+mod cost;
 pub mod duration;
 mod json_text;
 pub mod keys;
@@ -22,6 +23,7 @@ pub use limits::Limits;
 pub use mistake::{MISTAKES, Mistake, Mistakes};
 pub use read::{Invalid, read, read_bytes};
 pub use route::{Kind, Literal, Param, Route, Rows, Verb};
+pub use syntax::reading_bytes;
 
 use crate::budget::{CONFIG_BYTES, ROUTE_PARAMS, ROUTES};
 use crate::memory::sink::{Full, Sink};
