@@ -7,6 +7,9 @@ mod route;
 mod sections;
 mod value;
 
+pub(super) use params::kind_place;
+pub(super) use route::{rows_place, verb_place};
+
 use core::fmt;
 
 use toml::de::{DeTable, DeValue};

@@ -40,7 +40,7 @@ pub(super) fn check(text: &str, mistakes: &mut Mistakes) -> Option<Reading> {
     }
     let tokens = source.lex().into_vec();
     let mut cost = Cost::new(source);
-    let mut errors = Errors { text, mistakes, told: 0..0, lost: false };
+    let mut errors = Errors { text, mistakes, told: 0..0, open: None, lost: false };
     let mut receiver = ValidateWhitespace::new(&mut cost, source);
     parse_document(&tokens, &mut receiver, &mut errors);
     let bytes = words + cost.bytes();
@@ -67,6 +67,8 @@ struct Errors<'a> {
     mistakes: &'a mut Mistakes,
     /// The line of the last error: a further one in it follows from that as a rule, and need not be looked up.
     told: core::ops::Range<usize>,
+    /// Where a string begins that its line does not end: the lines behind it may have been meant to belong to it.
+    open: Option<usize>,
     /// Behind an array that was not closed nothing can be told.
     lost: bool,
 }
@@ -84,8 +86,16 @@ impl ErrorSink for Errors<'_> {
         if self.told.contains(&range.start) {
             return;
         }
+        if let Some(open) = self.open
+            && is_one_value(self.text.get(open..range.start).unwrap_or_default())
+        {
+            // What was looked at is not looked at again.
+            self.open = Some(range.start);
+            return;
+        }
         let line = place::line(self.text.as_bytes(), place::line_of(self.text.as_bytes(), range.start));
         self.told = line.start..line.end + 1;
+        self.open = error.description().ends_with("string").then_some(line.end);
         let in_array = error.description().contains("array element");
         if in_array && self.text[line.start..].trim_start().starts_with(begins_key) && self.text[line.clone()].contains('=') {
             self.lost = true;
@@ -93,10 +103,22 @@ impl ErrorSink for Errors<'_> {
             self.mistakes.at(self.text, range, message, format_args!("write its ]; what follows was not looked at"));
         } else if range.is_empty() && error.description().starts_with("string values must") {
             self.mistakes.at(self.text, range, format_args!("the value is missing"), format_args!("for example ttl = \"5m\""));
+        } else if self.open.is_some() && error.description().starts_with("invalid") {
+            let hint = format_args!("it ends in its line; text of several lines stands between \"\"\" and \"\"\"");
+            self.mistakes.at(self.text, range, format_args!("{}", Told(&error)), hint);
         } else {
             report(self.text, range, Told(&error), self.mistakes);
         }
     }
+}
+
+/// Whether no line of a text begins a key or a section.
+fn is_one_value(text: &str) -> bool {
+    text.lines().all(|line| {
+        let word = line.split('=').next().unwrap_or_default().trim();
+        let key = line.contains('=') && !word.is_empty() && word.chars().all(|letter| begins_key(letter) || letter == '.');
+        !key && !line.trim_start().starts_with('[')
+    })
 }
 
 /// Whether a letter may begin a key without quotes.
@@ -119,7 +141,7 @@ fn bare_value(text: &str, range: core::ops::Range<usize>) -> Option<&str> {
     let line = place::line(text.as_bytes(), place::line_of(text.as_bytes(), range.start));
     let (key, value) = text.get(line.clone())?.split_once('=')?;
     let value = value.split(['#', ',', '}', ']']).next()?.trim();
-    let bare = !value.is_empty() && !value.starts_with(['"', '\'', '[', '{']);
+    let bare = !value.is_empty() && !value.contains('=') && !value.starts_with(['"', '\'', '[', '{']);
     (bare && range.start > line.start + key.len()).then_some(value)
 }
 
