@@ -134,7 +134,7 @@ settings! {
     /// Parameters of all named routes together.
     ROUTE_PARAMS = "FLAGSTONE_ROUTE_PARAMS" [64, 384, 1536] "parameters";
     /// Memory in which a configuration is read and checked: the most that the worst file of the longest length takes.
-    CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [512, 2048, 4096] "KiB";
+    CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [320, 2048, 5120] "KiB";
     /// The most writes in one transaction.
     BATCH = "FLAGSTONE_BATCH" [16, 64, 64] "writes";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
@@ -231,12 +231,6 @@ pub const CONFIG_FILE_BYTES: usize = CONFIG_FILE_KIB * KIB;
 const _: () = assert!(CONFIG_FILE_KIB >= 1 && CONFIG_FILE_KIB <= 64, "FLAGSTONE_CONFIG_FILE_KIB must be 1 to 64");
 /// One configuration: its text, its routes and parameters, and 8 KiB for the rest; `config` asserts it.
 pub const CONFIG_BYTES: usize = CONFIG_FILE_BYTES + ROUTES * 160 + ROUTE_PARAMS * 96 + 8 * KIB;
-/// Tables that reading a configuration may meet: those of routes with their parameters, and the sections. Each is at least one node of 1 KiB.
-pub const CONFIG_TABLES: usize = 2 * ROUTES + ROUTE_PARAMS + 16;
-/// Keys, and values, that reading a configuration may meet: all of every route and parameter, and all lists.
-pub const CONFIG_VALUES: usize = 16 * ROUTES + 5 * ROUTE_PARAMS + 512;
-/// Words and signs that reading a configuration may meet, each 48 bytes: four bytes of file for each, where eight are usual.
-pub const CONFIG_TOKENS: usize = CONFIG_FILE_BYTES / 4;
 /// Where a configuration is read and checked, in bytes; `tests/memory_config.rs` measures what the worst file takes.
 pub const CONFIG_ARENA_BYTES: usize = CONFIG_ARENA_KIB * KIB;
 /// The running configuration and the next one, room for a file, and its mistakes.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use flagstone::cli::{self, Command};
+use flagstone::config;
 use flagstone::start::serve::ProcessHeap;
 use flagstone::start::{Exit, StartError, check, client, get, serve, sheet};
 
@@ -47,7 +48,7 @@ fn run() -> Result<u8, StartError> {
             return Ok(code);
         }
         Command::Get { path, options } => return get::get(&path, &options, &HEAP),
-        Command::Example => put(""),
+        Command::Example => put(config::EXAMPLE),
         Command::Check(options) => put(&check::check(&options, &HEAP)?),
         Command::Dump(options) => put(&check::dump(&options)?),
         Command::Token { name } => put(&check::token(&name)),

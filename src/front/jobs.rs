@@ -116,7 +116,10 @@ impl<N: Net> Front<N> {
             }
             None => {
                 exchange.clear();
-                self.spare_exchange = Some(exchange);
+                if let Some(exchange) = self.slots.bring_home(exchange) {
+                    assert!(self.spare_exchange.is_none(), "there is one spare");
+                    self.spare_exchange = Some(exchange);
+                }
                 false
             }
         }

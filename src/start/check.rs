@@ -68,7 +68,8 @@ fn put_plan(text: &mut String, back: &mut Back<'_>, config: &config::Config, rou
 pub fn dump(options: &Options) -> Result<String, StartError> {
     let configuration = Configuration::alone(options)?;
     let mut text = String::new();
-    let _ = write!(text, "{:?}", configuration.running().limits);
+    let written = config::dump(&configuration.running(), config::Hashes::Masked, &mut text);
+    debug_assert!(written.is_ok(), "a string takes all text");
     Ok(text)
 }
 

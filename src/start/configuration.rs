@@ -351,7 +351,7 @@ impl Configuration {
             log::warn!("listen, ops and state change at the next start only");
         }
         self.running_hash = hash;
-        Ok(Some(history::changed(core::iter::empty())))
+        Ok(Some(history::changed(config::changed_keys(&self.running, next).names.iter().map(|name| name.as_str()))))
     }
 
     /// Brings the text of the next configuration into the room.
