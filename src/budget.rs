@@ -134,7 +134,7 @@ settings! {
     /// Parameters of all named routes together.
     ROUTE_PARAMS = "FLAGSTONE_ROUTE_PARAMS" [64, 384, 1536] "parameters";
     /// Memory in which a configuration is read and checked: the most that the worst file of the longest length takes.
-    CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [320, 2048, 5120] "KiB";
+    CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [256, 2048, 4608] "KiB";
     /// The most writes in one transaction.
     BATCH = "FLAGSTONE_BATCH" [16, 64, 64] "writes";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
