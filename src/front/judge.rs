@@ -67,7 +67,7 @@ impl<N: Net> Front<N> {
             _ if ops_listener => Err((kind, ops_only())),
             Route::None { trailing_slash } => self.decide_named(index, trailing_slash),
             Route::Index if !named::allowed(&self.setup.config, path).is_empty() => self.decide_named(index, false),
-            _ if self.setup.config.expose == Expose::Nothing => Err((kind, Problem::no_route(false).hint(format_args!("")))),
+            _ if self.setup.config.expose == Expose::Nothing => Err((kind, self.nowhere(false))),
             _ => match method {
                 Method::Get | Method::Head => {
                     let auth = self.setup.config.tables_auth;
@@ -94,12 +94,21 @@ impl<N: Net> Front<N> {
         let allowed = named::allowed(&config, path);
         if allowed.is_empty() {
             let slash = trailing_slash || named::means_something_without_slash(&config, path);
-            return Err((RouteKind::Other, Problem::no_route(slash)));
+            return Err((RouteKind::Other, self.nowhere(slash)));
         }
         Ok(match request.method {
             Method::Options => Judged::Options(KIND, Allow::Named(allowed)),
             _ => Judged::NotAllowed(KIND, Allow::Named(allowed)),
         })
+    }
+
+    /// 404, which points to the tables only where there are any.
+    fn nowhere(&self, trailing_slash: bool) -> Problem {
+        let mut problem = Problem::no_route(trailing_slash);
+        if !trailing_slash && self.setup.config.expose == Expose::Nothing {
+            problem.hint.clear();
+        }
+        problem
     }
 
     fn decide_ops(&mut self, index: u16, page: Ops, method: Method) -> Result<Judged, (RouteKind, Problem)> {
