@@ -1,11 +1,16 @@
 //! Servers with a configuration: tokens that the tests know, and other processes on the same database.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use flagstone::policy::credentials;
+use socket2::{Domain, Socket, Type};
 
-use crate::server::{Server, Start};
+use crate::server::{Answer, DEADLINE, Server, Start, read_answer};
 
 /// The token of operators.
 pub const ADMIN: &str = "admin-0123456789";
@@ -49,4 +54,45 @@ pub fn open(path: &Path) -> rusqlite::Connection {
     let conn = rusqlite::Connection::open(path).expect("a database");
     conn.busy_timeout(crate::server::DEADLINE).expect("a connection");
     conn
+}
+
+/// What a server has written to its log, read as it comes.
+#[derive(Clone)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// A server's standard error and what reads it.
+    pub fn pipe() -> (Stdio, Log) {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&bytes);
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut piece) {
+                into.lock().expect("no panic").extend_from_slice(&piece[..count]);
+            }
+        });
+        (Stdio::from(writer), Log(bytes))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no panic")).into_owned()
+    }
+}
+
+/// One request from 127.0.0.`last`, over a connection of its own.
+pub fn ask_from(last: u8, address: SocketAddr, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+    use std::io::Write;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.cloexec(), None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into()).expect("an address of loopback");
+    socket.connect(&address.into()).expect("the server accepts");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    let mut stream = std::net::TcpStream::from(socket);
+    let host = if fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) { "" } else { "Host: localhost\r\n" };
+    let mut text = format!("{method} {target} HTTP/1.1\r\n{host}Connection: close\r\n");
+    for (name, value) in fields {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all((text + "\r\n").as_bytes()).expect("the request is taken");
+    read_answer(&mut stream, method == "HEAD").expect("an answer")
 }
