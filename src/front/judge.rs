@@ -197,14 +197,13 @@ impl<N: Net> Front<N> {
     }
 
     fn may_see(&mut self, index: u16) -> Result<(), Problem> {
-        const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
         let slot = self.slots.peek(index);
         if slot.listening == Listening::Ops {
             return Ok(());
         }
         let Some(exchange) = slot.exchange.as_ref() else { return Err(elsewhere()) };
         if !self.setup.config.from_file {
-            let direct = FORWARDED.iter().all(|name| exchange.request().field(exchange.current(), name).is_none());
+            let direct = !exchange.request().names(exchange.current()).any(forwards);
             return if slot.local && direct { Ok(()) } else { Err(elsewhere()) };
         }
         let brings = exchange.request().field(exchange.current(), "authorization").is_some();
@@ -214,6 +213,14 @@ impl<N: Net> Front<N> {
             None => Err(elsewhere()),
         }
     }
+}
+
+/// Whether only proxies send a field of this name, in any case: what has it does not come from this machine, whatever its peer.
+fn forwards(name: &[u8]) -> bool {
+    const NAMES: [&str; 6] = ["forwarded", "x-real-ip", "via", "x-client-ip", "true-client-ip", "cf-connecting-ip"];
+    const FAMILIES: [&str; 2] = ["x-forwarded", "tailscale-"];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        || FAMILIES.iter().any(|known| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes())))
 }
 
 /// What a route is asked with by this method.
