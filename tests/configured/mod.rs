@@ -96,3 +96,19 @@ pub fn ask_from(last: u8, address: SocketAddr, method: &str, target: &str, field
     stream.write_all((text + "\r\n").as_bytes()).expect("the request is taken");
     read_answer(&mut stream, method == "HEAD").expect("an answer")
 }
+
+/// One request over the operators' unix socket of [`with_ops`].
+pub fn ask_ops(server: &Server, method: &str, target: &str, token: Option<&str>) -> Answer {
+    use std::io::Write;
+    let mut stream = std::os::unix::net::UnixStream::connect(server.folder.path().join("ops.sock")).expect("the ops listener");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    let auth = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let text = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{auth}Connection: close\r\n\r\n");
+    stream.write_all(text.as_bytes()).expect("it is taken");
+    read_answer(&mut stream, false).expect("an answer")
+}
+
+/// With the operators' listener on a unix socket in the server's folder.
+pub fn with_ops(start: Start) -> Start {
+    start.arguments(&["--ops"]).arguments(&["unix:"]).folder_argument("ops.sock")
+}

@@ -1,8 +1,8 @@
 //! The operators' pages and what they change: on which listener, with which token.
 
 use super::{COUNT, SQL, bearer, said};
-use crate::configured::{ADMIN, DISPLAY, Log, ask_from, route, serve, start, toml};
-use crate::server::{Answer, Server, Start, wait_for};
+use crate::configured::{ADMIN, DISPLAY, Log, ask_from, ask_ops, route, serve, start, toml, with_ops};
+use crate::server::{Server, Start, wait_for};
 
 const CHANGES: [(&str, &str); 7] = [
     ("POST", "/-/reload"),
@@ -15,24 +15,9 @@ const CHANGES: [(&str, &str); 7] = [
 ];
 const PAGES: [&str; 5] = ["/-/status", "/-/metrics", "/metrics", "/-/budget", "/-/flags"];
 
-/// One request over the operators' unix socket.
-fn ask_ops(server: &Server, method: &str, target: &str, token: Option<&str>) -> Answer {
-    use std::io::Write;
-    let mut stream = std::os::unix::net::UnixStream::connect(server.folder.path().join("ops.sock")).expect("the ops listener");
-    let auth = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let text = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{auth}Connection: close\r\n\r\n");
-    stream.write_all(text.as_bytes()).expect("it is taken");
-    crate::server::read_answer(&mut stream, false).expect("an answer")
-}
-
-/// With the operators' listener on a unix socket in the server's folder.
-fn with_ops(start: Start) -> Server {
-    start.arguments(&["--ops"]).arguments(&["unix:"]).folder_argument("ops.sock").run()
-}
-
 #[test]
 fn pages_need_the_operators_token_or_listener() {
-    let server = with_ops(start(SQL, &toml("", &route("/r", COUNT, ""))));
+    let server = with_ops(start(SQL, &toml("", &route("/r", COUNT, "")))).run();
     for target in PAGES {
         for last in [1, 2] {
             let nothing = ask_from(last, server.address, "GET", target, &[]);
@@ -57,7 +42,7 @@ fn pages_need_the_operators_token_or_listener() {
 
 #[test]
 fn changes_need_the_operators_token_wherever_they_are_asked_for() {
-    let server = with_ops(start(SQL, &toml("", &route("/r", COUNT, ""))));
+    let server = with_ops(start(SQL, &toml("", &route("/r", COUNT, "")))).run();
     for (method, target) in CHANGES {
         assert_eq!(said(&server.request(method, target, &[])), (401, "unauthorized".to_string()), "{method} {target}");
         assert_eq!(
@@ -89,9 +74,9 @@ fn changes_need_the_operators_token_wherever_they_are_asked_for() {
 
 #[test]
 fn without_ops_auth_nobody_changes_anything() {
-    let plain = with_ops(Start::new().sql(SQL));
+    let plain = with_ops(Start::new().sql(SQL)).run();
     let text = toml("", &route("/r", COUNT, "")).replace("ops_auth = \"admin\"\n", "");
-    let server = with_ops(Start::new().sql(SQL).config(text));
+    let server = with_ops(Start::new().sql(SQL).config(text)).run();
     for (method, target) in CHANGES {
         for server in [&plain, &server] {
             for token in [None, Some(ADMIN)] {
