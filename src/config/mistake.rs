@@ -131,7 +131,8 @@ impl Mistakes {
             }
             writeln!(out, "{file}:{}:{}: {}", mistake.line, mistake.column, mistake.message)?;
             let range = place::line(text.as_ref(), mistake.line);
-            show(&text.as_ref()[range], mistake, out)?;
+            let secret = has_secrets(text.as_ref(), range.start);
+            show(&text.as_ref()[range], mistake, secret, out)?;
             if !mistake.hint.is_empty() {
                 writeln!(out, "  {}", mistake.hint)?;
             }
@@ -149,13 +150,57 @@ impl Default for Mistakes {
     }
 }
 
-/// The line and the caret line; of a long line what stands around the mistake.
-fn show(line: &[u8], mistake: &Mistake, out: &mut impl Write) -> fmt::Result {
+/// What a token of ours begins with. Somebody may have written one where its digest belongs, and mistakes go to the log.
+const TOKEN: [char; 4] = ['f', 'l', 'g', '_'];
+
+/// Hides the rest of a token in text that goes by letter by letter.
+#[derive(Default)]
+struct Veil {
+    /// Letters of [`TOKEN`] that were the last ones.
+    matched: usize,
+}
+
+impl Veil {
+    fn next(&mut self, letter: char) -> char {
+        let in_token = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+        match self.matched {
+            4 if in_token(letter) => return '*',
+            matched if TOKEN.get(matched) == Some(&letter) => self.matched += 1,
+            _ => self.matched = usize::from(letter == TOKEN[0]),
+        }
+        letter
+    }
+}
+
+/// Whether the line that begins at `start` stands in `[tokens]`, or sets one of them from elsewhere: its values may be tokens themselves.
+fn has_secrets(text: &[u8], start: usize) -> bool {
+    const NAME: &[u8] = b"tokens";
+    let begins = |line: &[u8]| line.trim_ascii_start().strip_prefix(NAME).is_some_and(|rest| !rest.is_empty());
+    let own = text[start..].split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let header = text[..start].split(|&byte| byte == b'\n').rev().find_map(|line| line.trim_ascii_start().strip_prefix(b"["));
+    begins(own) || header.is_some_and(begins)
+}
+
+/// What of a line is a value: everything behind its first `=`, or all of it, but for a digest, which tells nothing.
+fn value_of(line: &[u8]) -> usize {
+    let equals = place::letters(line).position(|letter| letter == '=').map_or(0, |at| at + 1);
+    let rest = place::letters(line).skip(equals).skip_while(|letter| letter.is_whitespace() || matches!(letter, '"' | '\''));
+    if rest.take(7).eq("sha256:".chars()) { usize::MAX } else { equals }
+}
+
+/// The line and the caret line; of a long line what stands around the mistake. Values of a line that has secrets are hidden.
+fn show(line: &[u8], mistake: &Mistake, secret: bool, out: &mut impl Write) -> fmt::Result {
     let column = mistake.column.max(1) as usize - 1;
     let skipped = column.saturating_sub(SHOWN / 2);
     let mut shown = 0;
+    let hidden_from = if secret { value_of(line) } else { usize::MAX };
+    let mut veil = Veil::default();
     out.write_str(if skipped > 0 { "    ..." } else { "    " })?;
-    for letter in place::letters(line).skip(skipped).take(SHOWN) {
+    for (at, letter) in place::letters(line).enumerate().take(skipped + SHOWN) {
+        let letter = if at >= hidden_from && letter.is_alphanumeric() { '*' } else { veil.next(letter) };
+        if at < skipped {
+            continue;
+        }
         // A control character would speak to the terminal.
         out.write_char(if letter.is_control() && letter != '\t' { '?' } else { letter })?;
         shown += 1;
@@ -171,13 +216,13 @@ fn show(line: &[u8], mistake: &Mistake, out: &mut impl Write) -> fmt::Result {
     out.write_char('\n')
 }
 
-/// Formats into a string of fixed length; what does not fit ends with an ellipsis.
+/// Formats into a string of fixed length; what does not fit ends with an ellipsis, and of a token only its beginning is left.
 pub(super) fn cut<const N: usize>(arguments: fmt::Arguments<'_>) -> heapless::String<N> {
-    struct Cut<const N: usize>(heapless::String<N>);
+    struct Cut<const N: usize>(heapless::String<N>, Veil);
     impl<const N: usize> Write for Cut<N> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
             for letter in text.chars() {
-                let letter = if letter.is_control() { ' ' } else { letter };
+                let letter = self.1.next(if letter.is_control() { ' ' } else { letter });
                 if self.0.push(letter).is_err() {
                     while self.0.len() + '…'.len_utf8() > N {
                         self.0.pop();
@@ -189,7 +234,7 @@ pub(super) fn cut<const N: usize>(arguments: fmt::Arguments<'_>) -> heapless::St
             Ok(())
         }
     }
-    let mut into = Cut(heapless::String::new());
+    let mut into = Cut(heapless::String::new(), Veil::default());
     // An error means that it was cut.
     let _ = into.write_fmt(arguments);
     into.0
@@ -263,6 +308,27 @@ mod tests {
         let caret = lines[2].chars().position(|letter| letter == '^').unwrap();
         assert_eq!(lines[1].chars().nth(caret), Some('X'), "{out}");
         assert!(lines[1].chars().count() < 120);
+    }
+
+    #[test]
+    fn a_token_in_the_wrong_place_is_hidden() {
+        let text = "ops_auth = \"flg_abc-D\"\ntokens.a = \"own secret\"\n[ tokens ]\nb = 'own secret' # x\nc = \"sha256:12\"\n[cors]\nd = 'x'\n";
+        let mut mistakes = Mistakes::new();
+        for line in 1..=7 {
+            mistakes.at_line(text, line, format_args!("flg_abc is fflg_abc"), format_args!(""));
+        }
+        let out = rendered(&mistakes, text);
+        assert!(!out.contains("abc") && !out.contains("secret"), "{out}");
+        for shown in [
+            "\"flg_*****\"",
+            ": flg_*** is fflg_***\n",
+            "tokens.a = \"*** ******\"",
+            "b = '*** ******'",
+            "\"sha256:12\"",
+            "d = 'x'",
+        ] {
+            assert!(out.contains(shown), "{shown}: {out}");
+        }
     }
 
     #[test]

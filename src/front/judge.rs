@@ -67,7 +67,7 @@ impl<N: Net> Front<N> {
             _ if ops_listener => Err((kind, ops_only())),
             Route::None { trailing_slash } => self.decide_named(index, trailing_slash),
             Route::Index if !named::allowed(&self.setup.config, path).is_empty() => self.decide_named(index, false),
-            _ if self.setup.config.expose == Expose::Nothing => Err((kind, Problem::no_route(false).hint(format_args!("")))),
+            _ if self.setup.config.expose == Expose::Nothing => Err((kind, self.nowhere(false))),
             _ => match method {
                 Method::Get | Method::Head => {
                     let auth = self.setup.config.tables_auth;
@@ -94,12 +94,21 @@ impl<N: Net> Front<N> {
         let allowed = named::allowed(&config, path);
         if allowed.is_empty() {
             let slash = trailing_slash || named::means_something_without_slash(&config, path);
-            return Err((RouteKind::Other, Problem::no_route(slash)));
+            return Err((RouteKind::Other, self.nowhere(slash)));
         }
         Ok(match request.method {
             Method::Options => Judged::Options(KIND, Allow::Named(allowed)),
             _ => Judged::NotAllowed(KIND, Allow::Named(allowed)),
         })
+    }
+
+    /// 404, which points to the tables only where there are any.
+    fn nowhere(&self, trailing_slash: bool) -> Problem {
+        let mut problem = Problem::no_route(trailing_slash);
+        if !trailing_slash && self.setup.config.expose == Expose::Nothing {
+            problem.hint.clear();
+        }
+        problem
     }
 
     fn decide_ops(&mut self, index: u16, page: Ops, method: Method) -> Result<Judged, (RouteKind, Problem)> {
@@ -188,14 +197,13 @@ impl<N: Net> Front<N> {
     }
 
     fn may_see(&mut self, index: u16) -> Result<(), Problem> {
-        const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
         let slot = self.slots.peek(index);
         if slot.listening == Listening::Ops {
             return Ok(());
         }
         let Some(exchange) = slot.exchange.as_ref() else { return Err(elsewhere()) };
         if !self.setup.config.from_file {
-            let direct = FORWARDED.iter().all(|name| exchange.request().field(exchange.current(), name).is_none());
+            let direct = !exchange.request().names(exchange.current()).any(forwards);
             return if slot.local && direct { Ok(()) } else { Err(elsewhere()) };
         }
         let brings = exchange.request().field(exchange.current(), "authorization").is_some();
@@ -205,6 +213,14 @@ impl<N: Net> Front<N> {
             None => Err(elsewhere()),
         }
     }
+}
+
+/// Whether only proxies send a field of this name, in any case: what has it does not come from this machine, whatever its peer.
+fn forwards(name: &[u8]) -> bool {
+    const NAMES: [&str; 6] = ["forwarded", "x-real-ip", "via", "x-client-ip", "true-client-ip", "cf-connecting-ip"];
+    const FAMILIES: [&str; 2] = ["x-forwarded", "tailscale-"];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        || FAMILIES.iter().any(|known| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes())))
 }
 
 /// What a route is asked with by this method.

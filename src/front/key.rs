@@ -163,6 +163,11 @@ impl<N: Net> Front<N> {
         old
     }
 
+    /// Takes back what was said of flags at run time.
+    pub fn forget_set_flags(&mut self) {
+        self.flags.unset();
+    }
+
     /// Names the routes by all that their answers depend on, so that an answer outlives a reload that leaves its route as it was.
     pub(super) fn note_routes(&mut self) {
         self.shortcuts.fill((0, 0));

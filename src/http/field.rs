@@ -40,6 +40,11 @@ impl Fields {
         self.spans(buf, name).map(move |span| span.of(buf))
     }
 
+    /// The names of all fields, as they were sent.
+    pub(super) fn names<'a>(&self, buf: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().map(move |field| field.name.of(buf))
+    }
+
     /// Where those values stand.
     pub(super) fn spans(&self, buf: &[u8], name: &str) -> impl Iterator<Item = Span> + Clone {
         self.0.iter().filter(move |field| field.name.of(buf).eq_ignore_ascii_case(name.as_bytes())).map(|field| field.value)
@@ -118,6 +123,7 @@ mod tests {
         assert_eq!(values("c"), [b""]);
         assert_eq!(values("d"), [b""]);
         assert!(values("e").is_empty());
+        assert_eq!(fields.names(buf).collect::<Vec<_>>(), [b"A", b"b", b"a", b"C", b"D"]);
     }
 
     #[test]

@@ -111,6 +111,11 @@ impl Request {
         self.fields.values(buf, name)
     }
 
+    /// The names of all fields, in any case.
+    pub fn names<'a>(&self, buf: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.fields.names(buf)
+    }
+
     /// Whether this asks about the server as a whole: `OPTIONS *`, or absolute-form with neither path nor query, which
     /// is its other spelling (RFC 9112 §3.2.4).
     pub fn options_asterisk(&self) -> bool {

@@ -235,6 +235,13 @@ impl Flags {
         self.states[flag as usize].change(|state| state.set = wanted);
     }
 
+    /// Takes back everything that was said at run time.
+    pub fn unset(&mut self) {
+        for flag in Flag::ALL {
+            self.set(flag, None);
+        }
+    }
+
     /// Whether `client` gets the feature; counted.
     pub fn on(&mut self, flag: Flag, client: Client) -> bool {
         let state = &mut self.states[flag as usize];

@@ -17,13 +17,19 @@ use crate::back::Back;
 use crate::budget::CONFIG_FILE_BYTES;
 use crate::cli::Options;
 use crate::config::history::{self, Changed, History, Outcome};
+<<<<<<< HEAD
 use crate::config::{self, Config, Expose, Flags, Limits, Mistakes};
 use crate::demo;
+=======
+use crate::config::{self, Config, Flags, Limits, Mistakes};
+>>>>>>> tests5
 use crate::front::Front;
 use crate::front::net::Net;
 use crate::job::{Change, Go};
 use crate::ops::readings;
 use crate::policy::credentials;
+
+mod at_start;
 
 /// One byte more than the longest file, so that a longer one is known as such.
 const ROOM: usize = CONFIG_FILE_BYTES + 1;
@@ -49,8 +55,16 @@ pub(super) struct Configuration {
     looks: (Option<Look>, Option<Look>),
     /// Limits and flags were reset, so the file says otherwise.
     was_reset: bool,
+<<<<<<< HEAD
     /// The token of the example's own configuration.
     demo_token: Option<heapless::String<{ credentials::TOKEN_CHARS }>>,
+=======
+    /// Where the one that the server starts with comes from.
+    source: at_start::Source,
+    /// Whether the start may take the last good copy, and whether it is to come about whatever is broken.
+    fallback: bool,
+    safe: bool,
+>>>>>>> tests5
     history: History,
     kept: Kept,
     seen: readings::Configuration,
@@ -76,12 +90,12 @@ impl Configuration {
             None => Kept::nowhere(state.note.clone().unwrap_or_default()),
         };
         heap.aside(|| match read {
-            _ if options.safe => {
-                made.be_safe(read.is_ok());
+            _ if made.safe => {
+                made.be_safe(read.err());
                 Ok(())
             }
             Ok(()) => Ok(()),
-            Err(error) => made.fall_back(options, error),
+            Err(error) => made.fall_back(error),
         })?;
         Ok((made, state))
     }
@@ -108,7 +122,13 @@ impl Configuration {
             file_hash: 0,
             looks: (None, None),
             was_reset: false,
+<<<<<<< HEAD
             demo_token: None,
+=======
+            source: at_start::Source::File,
+            fallback: options.fallback,
+            safe: options.safe,
+>>>>>>> tests5
             history: History::new(),
             kept: Kept::nowhere(String::new()),
             seen: readings::Configuration::default(),
@@ -186,43 +206,6 @@ impl Configuration {
         )
     }
 
-    /// The file is broken: the last good copy instead, where that was asked for.
-    fn fall_back(&mut self, options: &Options, error: StartError) -> Result<(), StartError> {
-        if !options.fallback {
-            return Err(error);
-        }
-        if !self.take_good() {
-            let more = self.kept.note().map_or_else(|| "there is no last good copy yet".to_string(), str::to_string);
-            return Err(StartError { message: format!("{}\n  --fallback cannot help: {more}", error.message), ..error });
-        }
-        log::error!("{}", error.message);
-        log::error!("the last good configuration is used instead");
-        self.note_error("the file was refused at the start; the last good copy runs");
-        Ok(())
-    }
-
-    /// Optimisations off, and the last configuration that is known to work; with none, nothing but loopback and no tables.
-    fn be_safe(&mut self, file_is_good: bool) {
-        let from_copy = self.file.is_some() && self.take_good();
-        let running = Rc::get_mut(&mut self.running).expect("nobody has it before the start");
-        if self.file.is_some() && !from_copy && !file_is_good {
-            running.reset();
-            running.from_file = true;
-            running.expose = Expose::Nothing;
-        }
-        running.flags = Flags { cache: 0, batching: 0, single_flight: 0, warming: 0 };
-    }
-
-    /// Whether there was a good copy that is the running one now.
-    fn take_good(&mut self) -> bool {
-        let running = Rc::get_mut(&mut self.running).expect("nobody has it before the start");
-        let Some(text) = self.kept.good(&mut self.room) else { return false };
-        let good = config::read(text, running, &mut self.mistakes).is_ok();
-        self.len = text.len();
-        self.running_hash = history::hash(text.as_bytes());
-        good
-    }
-
     /// The addresses to listen on: the command line's, else the file's. With `safe` and nothing usable there is none.
     ///
     /// # Errors
@@ -258,19 +241,6 @@ impl Configuration {
             }
         }
         if self.mistakes.is_empty() { Ok(addresses) } else { Err(self.refusal()) }
-    }
-
-    /// Checks the SQL against the database, and who could write, and notes that the server starts with it.
-    ///
-    /// # Errors
-    /// 78 with every mistake.
-    pub(super) fn check_at_start(&mut self, back: &mut Back<'_>, listen: &[Address], now: u64) -> Result<(), StartError> {
-        if self.file.is_some() {
-            self.validate(back, listen)?;
-            self.keep_good();
-            self.record(Outcome::Started, Changed::new(), now);
-        }
-        Ok(())
     }
 
     /// Checks the SQL against the database, and who could write.
@@ -327,6 +297,9 @@ impl Configuration {
             Ok(keys) => {
                 self.swap(front, back);
                 self.was_reset = change == Change::Reset;
+                if self.was_reset {
+                    front.forget_set_flags();
+                }
                 if change != Change::Reset {
                     self.keep_good();
                 }

@@ -185,8 +185,8 @@ fn serve_open(
         back.prepare_writes(&front.config()).map_err(|error| cannot_open(&database.facts, &error))?;
     }
     if around.sealed.is_none() {
-        let (heap, now) = (around.heap, front.unix_time());
-        heap.aside(|| around.configuration.check_at_start(&mut back, &around.listen, now))?;
+        let heap = around.heap;
+        heap.aside(|| around.configuration.check_at_start(&around.listen, front, &mut back))?;
         around.configuration.tell(front);
     }
     front.readings.database.pages_total = page_slots as u64;

@@ -25,6 +25,8 @@ pub struct Server {
     /// The block printed at the start.
     pub block: String,
     pub folder: tempfile::TempDir,
+    /// Brought along to the operators' pages.
+    operator: Option<String>,
 }
 
 /// How a test starts its server.
@@ -36,6 +38,7 @@ pub struct Start {
     descriptors: Option<u32>,
     program: PathBuf,
     uid: Option<u32>,
+    operator: Option<String>,
 }
 
 impl Start {
@@ -51,6 +54,7 @@ impl Start {
             descriptors: None,
             program: binary(),
             uid: None,
+            operator: None,
         }
     }
 
@@ -81,6 +85,25 @@ impl Start {
 
     pub fn environment(mut self, name: &str, value: &str) -> Start {
         self.environment.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    /// Serves by a configuration, which is written beside the database.
+    pub fn config(self, toml: impl AsRef<[u8]>) -> Start {
+        std::fs::write(self.folder.path().join("flagstone.toml"), toml).expect("the test's folder");
+        self.arguments(&["-c"]).arguments(&[""]).folder_argument("flagstone.toml")
+    }
+
+    /// The token that the operators' pages ask for.
+    pub fn operator(mut self, token: &str) -> Start {
+        self.operator = Some(token.to_string());
+        self
+    }
+
+    /// Serves from the folder of an earlier server, with its state.
+    pub fn folder_of(mut self, server: Server) -> Start {
+        self.operator.clone_from(&server.operator);
+        self.folder = server.into_folder();
         self
     }
 
@@ -174,7 +197,8 @@ impl Start {
             address = line.split("http://").nth(1).and_then(|rest| rest.trim_end().trim_end_matches('/').parse().ok());
             block.push_str(&line);
         }
-        let mut server = Server { child, address: address.expect("the loop's end"), block, folder: self.folder };
+        let (address, operator) = (address.expect("the loop's end"), self.operator);
+        let mut server = Server { child, address, block, folder: self.folder, operator };
         server.wait_for_ready();
         let mut rest = vec![0; 64 * 1024];
         let descriptor = out.get_ref();
@@ -251,16 +275,50 @@ impl Server {
         read_answer(&mut stream, method == "HEAD").expect("an answer")
     }
 
+    /// A GET with a token.
+    pub fn get_with(&self, token: &str, target: &str) -> Answer {
+        self.request("GET", target, &[("Authorization", &format!("Bearer {token}"))])
+    }
+
+    /// A request of an operator's, with the token for it where there is one.
+    pub fn operate(&self, method: &str, target: &str, body: &str) -> Answer {
+        let token = self.operator.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let mut stream = self.connect();
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}{length}\r\n{body}");
+        stream.write_all(head.as_bytes()).expect("the request is taken");
+        read_answer(&mut stream, method == "HEAD").expect("an answer")
+    }
+
+    /// A sample of `/-/metrics` by its whole name, labels included.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.operate("GET", "/-/metrics", "").text();
+        let sample = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        sample.unwrap_or_else(|| panic!("no sample {name} in {text}")).parse().expect("a number")
+    }
+
+    /// The configuration's file.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("flagstone.toml")
+    }
+
+    /// Gives the folder away; the process ends.
+    fn into_folder(mut self) -> tempfile::TempDir {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a temporary folder"))
+    }
+
     /// `/-/status`, whole.
     pub fn status(&self) -> Value {
-        let answer = self.get("/-/status");
+        let answer = self.operate("GET", "/-/status", "");
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     }
 
     /// A build constant of the running binary, by its variable's name without `FLAGSTONE_`.
     pub fn setting(&self, name: &str) -> usize {
-        let budget = self.get("/-/budget").json();
+        let budget = self.operate("GET", "/-/budget", "").json();
         let settings = budget["settings"].as_array().expect("settings").clone();
         let setting = settings.iter().find(|setting| setting["name"] == format!("FLAGSTONE_{name}"));
         setting.and_then(|setting| setting["value"].as_u64()).unwrap_or_else(|| panic!("no setting {name}: {budget}")) as usize
