@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Some(oracle::CHILD) => Some(oracle::child_command as fn(_) -> _),
         Some(oracle::WRITER) => Some(oracle::writer_command as fn(_) -> _),
         Some("durability") => Some(durability::command as fn(_) -> _),
+        Some(durability::LOOK) => Some(durability::look_command as fn(_) -> _),
         Some(durability::REFERENCE) => Some(durability::reference_command as fn(_) -> _),
         _ => None,
     };

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
-use rusqlite::{Connection, OpenFlags};
-
+use super::look::{self, Row};
 use super::record::{Key, PARTS};
 
 /// An acknowledgement: its 201 was read whole.
@@ -54,37 +53,28 @@ impl Ledger {
 
     /// Compares a database with what was promised. The server may be running.
     pub fn judge(&self, database: &Path) -> Findings {
-        self.compare(database).unwrap_or_else(|error| Findings { corrupt: Some(error.to_string()), ..Findings::default() })
+        match look::read(database) {
+            Ok((verdict, rows)) => self.compare(&verdict, &rows),
+            Err(error) => Findings { corrupt: Some(error.to_string()), ..Findings::default() },
+        }
     }
 
-    fn compare(&self, database: &Path) -> rusqlite::Result<Findings> {
-        let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.busy_timeout(std::time::Duration::from_secs(10))?;
-        // One snapshot of everything.
-        connection.execute_batch("BEGIN")?;
-        let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        let mut findings = Findings { corrupt: (verdict != "ok").then_some(verdict), ..Findings::default() };
-        // Rows of each key, and whether all are as they were sent.
-        let mut rows: BTreeMap<Key, u64> = BTreeMap::new();
-        for (table, is_array) in [("left_half", false), ("right_half", false), ("parts", true)] {
-            let part = if is_array { "part" } else { "0" };
-            let mut statement = connection.prepare(&format!("SELECT key, {part}, value FROM {table}"))?;
-            let mut found = statement.query([])?;
-            while let Some(row) = found.next()? {
-                let (key, part, value): (i64, u32, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                match Key::of(key).filter(|key| key.is_array() == is_array && self.sent(*key)) {
-                    Some(key) => {
-                        *rows.entry(key).or_default() += 1;
-                        findings.damaged += u64::from(value != key.value(part.into()));
-                    }
-                    None => findings.unknown += 1,
+    fn compare(&self, verdict: &str, rows: &[Row]) -> Findings {
+        let mut findings = Findings { corrupt: (verdict != "ok").then(|| verdict.to_owned()), ..Findings::default() };
+        let mut counts: BTreeMap<Key, u64> = BTreeMap::new();
+        for row in rows {
+            match Key::of(row.number).filter(|key| key.is_array() == row.is_array && self.sent(*key)) {
+                Some(key) => {
+                    *counts.entry(key).or_default() += 1;
+                    findings.damaged += u64::from(!row.is_right);
                 }
+                None => findings.unknown += 1,
             }
         }
         let whole = |key: Key| if key.is_array() { PARTS } else { 2 };
-        findings.halves = rows.iter().filter(|(key, rows)| **rows != whole(**key)).count() as u64;
-        findings.lost = self.promised.iter().filter(|key| !rows.contains_key(key)).count() as u64;
-        Ok(findings)
+        findings.halves = counts.iter().filter(|(key, count)| **count != whole(**key)).count() as u64;
+        findings.lost = self.promised.iter().filter(|key| !counts.contains_key(key)).count() as u64;
+        findings
     }
 
     fn sent(&self, key: Key) -> bool {
@@ -117,45 +107,31 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durability::record::SCHEMA;
     use std::time::Duration;
 
-    /// A database with one pair and one array, whole, and a ledger that was promised both.
-    fn kept() -> (tempfile::TempDir, Connection, Ledger) {
-        let folder = tempfile::tempdir().unwrap();
-        let connection = Connection::open(folder.path().join("data.db")).unwrap();
-        connection.execute_batch(SCHEMA).unwrap();
-        let (pair, array) = (Key { client: 0, sequence: 2 }, Key { client: 0, sequence: 3 });
-        for table in ["left_half", "right_half"] {
-            connection.execute(&format!("INSERT INTO {table} VALUES (?1, ?2)"), (pair.number(), pair.value(0))).unwrap();
-        }
-        for part in 0..PARTS {
-            connection.execute("INSERT INTO parts VALUES (?1, ?2, ?3)", (array.number(), part, array.value(part))).unwrap();
-        }
-        let ledger = Ledger { next: vec![4], promised: [pair, array].into() };
-        (folder, connection, ledger)
-    }
+    const PAIR: Key = Key { client: 0, sequence: 2 };
+    const ARRAY: Key = Key { client: 0, sequence: 3 };
 
     #[test]
     fn each_fault_of_a_database_is_found() {
-        let faults: [(&str, fn(&mut Findings)); 5] = [
-            ("SELECT 1", |_| ()),
-            ("DELETE FROM parts", |findings| findings.lost = 1),
-            ("DELETE FROM parts WHERE part = 2", |findings| findings.halves = 1),
-            ("UPDATE left_half SET value = 'x'", |findings| findings.damaged = 1),
-            ("INSERT INTO left_half VALUES (4, 'x')", |findings| findings.unknown = 1),
+        let row = |key: Key| Row { number: key.number(), is_array: key.is_array(), is_right: true };
+        let whole: Vec<Row> = [PAIR; 2].into_iter().chain([ARRAY; PARTS as usize]).map(row).collect();
+        let faults: [(&str, fn(&mut Vec<Row>), Findings); 7] = [
+            ("none", |_| (), Findings::default()),
+            ("an array is gone", |rows| rows.truncate(2), Findings { lost: 1, ..Findings::default() }),
+            ("a pair is gone", |rows| drop(rows.drain(..2)), Findings { lost: 1, ..Findings::default() }),
+            ("a part is gone", |rows| drop(rows.pop()), Findings { halves: 1, ..Findings::default() }),
+            ("half a pair is gone", |rows| drop(rows.remove(0)), Findings { halves: 1, ..Findings::default() }),
+            ("another content", |rows| rows[0].is_right = false, Findings { damaged: 1, ..Findings::default() }),
+            ("never sent", |rows| rows.push(Row { number: 4, ..rows[0] }), Findings { unknown: 1, ..Findings::default() }),
         ];
-        for (sql, expect) in faults {
-            let (folder, connection, ledger) = kept();
-            connection.execute_batch(sql).unwrap();
-            let mut expected = Findings::default();
-            expect(&mut expected);
-            assert_eq!(ledger.judge(&folder.path().join("data.db")), expected, "{sql}");
+        let ledger = Ledger { next: vec![4], promised: [PAIR, ARRAY].into() };
+        for (name, fault, expected) in faults {
+            let mut rows = whole.clone();
+            fault(&mut rows);
+            assert_eq!(ledger.compare("ok", &rows), expected, "{name}");
         }
-        let (folder, connection, ledger) = kept();
-        drop(connection);
-        std::fs::write(folder.path().join("data.db"), [7; 8192]).unwrap();
-        assert!(ledger.judge(&folder.path().join("data.db")).corrupt.is_some());
+        assert!(ledger.compare("row 3 missing from index", &whole).corrupt.is_some());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! ledger   what was promised, and the verdict on a database         record   what a write is
 //! disk     where the database lies and how its power is cut         shim     a disk in memory, through FUSE
 //! server   the process under test                                   reference  a server with a chosen weakness
+//! look     who makes and reads the database
 //! ```
 
 mod clients;
@@ -13,6 +14,7 @@ mod disk;
 mod faults;
 mod kernel;
 mod ledger;
+mod look;
 mod measure;
 mod options;
 mod record;
@@ -39,6 +41,9 @@ use trial::{Blow, Setup, Totals};
 
 /// The command that makes this program a reference server.
 pub const REFERENCE: &str = "durability-reference";
+
+/// The command that makes this program the one who reads the database.
+pub const LOOK: &str = "durability-look";
 
 /// Exit codes as of sysexits.h; 1 is a loss, or a self-check that found none.
 const EXIT_FOUND: u8 = 1;
@@ -94,10 +99,19 @@ pub fn command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// A reference server's process.
 pub fn reference_command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    match reference::serve(arguments) {
+    ended(reference::serve(arguments))
+}
+
+/// The process that makes and reads the database.
+pub fn look_command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    ended(look::run(arguments))
+}
+
+fn ended(result: io::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("durability: the reference server: {error}");
+            eprintln!("durability: {error}");
             ExitCode::from(EXIT_INTERNAL)
         }
     }

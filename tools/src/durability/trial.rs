@@ -5,12 +5,11 @@ use std::io::{self, Error};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
 use super::clients::{self, Line};
 use super::disk::{Disk, Kind};
 use super::ledger::{Cut, Findings, Ledger};
-use super::record::{Key, SCHEMA};
+use super::look;
+use super::record::Key;
 use super::server::{Program, Server};
 use crate::oracle::random::Random;
 
@@ -122,7 +121,7 @@ pub fn fresh(disk: &Disk) -> io::Result<()> {
         // The shim lists nothing.
         let _ = std::fs::remove_file(disk.target().join(name));
     }
-    Connection::open(disk.database()).and_then(|connection| connection.execute_batch(SCHEMA)).map_err(Error::other)?;
+    look::make(&disk.database())?;
     disk.settle()
 }
 
