@@ -134,7 +134,9 @@ settings! {
     /// Parameters of all named routes together.
     ROUTE_PARAMS = "FLAGSTONE_ROUTE_PARAMS" [64, 384, 1536] "parameters";
     /// Memory in which a configuration is read and checked: the most that the worst file of the longest length takes.
-    CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [512, 2048, 4096] "KiB";
+    CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [256, 2048, 4608] "KiB";
+    /// The most writes in one transaction.
+    BATCH = "FLAGSTONE_BATCH" [16, 64, 64] "writes";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
     WAL_INDEX_KIB = "FLAGSTONE_WAL_INDEX_KIB" [256, 1024, 1024] "KiB";
 }
@@ -229,19 +231,19 @@ pub const CONFIG_FILE_BYTES: usize = CONFIG_FILE_KIB * KIB;
 const _: () = assert!(CONFIG_FILE_KIB >= 1 && CONFIG_FILE_KIB <= 64, "FLAGSTONE_CONFIG_FILE_KIB must be 1 to 64");
 /// One configuration: its text, its routes and parameters, and 8 KiB for the rest; `config` asserts it.
 pub const CONFIG_BYTES: usize = CONFIG_FILE_BYTES + ROUTES * 160 + ROUTE_PARAMS * 96 + 8 * KIB;
-/// Tables that reading a configuration may meet: those of routes with their parameters, and the sections. Each is at least one node of 1 KiB.
-pub const CONFIG_TABLES: usize = 2 * ROUTES + ROUTE_PARAMS + 16;
-/// Keys, and values, that reading a configuration may meet: all of every route and parameter, and all lists.
-pub const CONFIG_VALUES: usize = 16 * ROUTES + 5 * ROUTE_PARAMS + 512;
-/// Words and signs that reading a configuration may meet, each 48 bytes: four bytes of file for each, where eight are usual.
-pub const CONFIG_TOKENS: usize = CONFIG_FILE_BYTES / 4;
 /// Where a configuration is read and checked, in bytes; `tests/memory_config.rs` measures what the worst file takes.
 pub const CONFIG_ARENA_BYTES: usize = CONFIG_ARENA_KIB * KIB;
 /// The running configuration and the next one, room for a file, and its mistakes.
 pub const CONFIGS_BYTES: usize = 2 * CONFIG_BYTES + CONFIG_FILE_BYTES + 24 * KIB;
 
-/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache and configuration beside it.
-pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES;
+const _: () = assert!(BATCH >= 1 && BATCH <= 128, "FLAGSTONE_BATCH must be 1 to 128");
+/// One write of a batch with its outcome; `job` asserts it.
+pub const BATCH_ITEM_BYTES: usize = 720;
+/// A whole batch.
+pub const BATCH_BYTES: usize = BATCH * BATCH_ITEM_BYTES + 64;
+
+/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache, configuration and batch beside it.
+pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES + BATCH_BYTES;
 /// Part of Rust's heap that is set aside at start: when the rest is used up it is released, and new work is refused.
 pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
@@ -264,7 +266,7 @@ const _: () = assert!(
 pub const LOG_BYTES: usize = LOG_KIB * KIB;
 
 /// The stack, libc's and the binary's own writable data: measured, and held by the memory tests.
-pub const RUNTIME_BYTES: usize = 864 * KIB;
+pub const RUNTIME_BYTES: usize = 1024 * KIB;
 
 /// What the kernel keeps for one connection beside its buffers: socket, file, dentry, epoll item (Linux 6, rounded up).
 pub const KERNEL_CONNECTION_BYTES: usize = 5 * KIB;
@@ -300,6 +302,7 @@ pub const PROCESS: &[Row] = &[
     row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 512 bytes, beside HEAP_KIB in the Rust heap"),
     row("configurations", CONFIGS_BYTES, "3 x CONFIG_FILE_KIB + ROUTES x 320 + ROUTE_PARAMS x 192 + 40 KiB, in the Rust heap"),
     row("reading a configuration", CONFIG_ARENA_BYTES, "CONFIG_ARENA_KIB"),
+    row("write batch", BATCH_BYTES, "BATCH x 720 bytes, beside HEAP_KIB"),
     row("SQLite heap", SQLITE_HEAP_BYTES, "SQLITE_HEAP_KIB"),
     row("SQLite page cache", SQLITE_PAGES_BYTES, "SQLITE_PAGES_KIB"),
     row("catalog of tables and columns", CATALOG_BYTES, CATALOG_TEXT),

@@ -10,12 +10,15 @@ use crate::start::{StartError, shell_word, suggest};
 
 /// What `--help` prints: examples first, because they are what is looked for.
 pub const HELP: &str = "\
-flagstone serves a SQLite database over HTTP, read-only, from memory fixed when it was built.
+flagstone serves a SQLite database over HTTP, from memory fixed when it was built.
 
 Examples
   flagstone --demo                         a live example: home sensors and a calendar
   flagstone data.db                        every table, at http://127.0.0.1:8080/
   flagstone -l :8080 data.db               the same for the whole network
+  flagstone --example > flagstone.toml     a configuration to start from
+  flagstone -c flagstone.toml --check data.db   is it right? each route's plan
+  flagstone -c flagstone.toml data.db      named routes, tokens, flags, limits
   flagstone --get /tables data.db          one answer on stdout, no server
   flagstone --ready                        is the server up? exit 0 or 1
   curl http://127.0.0.1:8080/tables        what it serves
@@ -23,25 +26,47 @@ Examples
 
 Usage
   flagstone [OPTIONS] [DATABASE]
+  flagstone token NAME                     make a token, print what to configure
 
 Options
   -l, --listen ADDR    where to listen; may be repeated (default 127.0.0.1:8080)
+  -c, --config FILE    the configuration; without one every table is served to read
       --ops ADDR       a listener of its own for the pages under /-/
       --demo [DIR]     serve an example; deleted at exit unless DIR is given
       --immutable      promise that nobody writes: for a WAL database in a folder
                        that may not be written
+      --safe           optimisations off, the last good configuration kept
+      --fallback       start from the last good copy when the configuration is broken
+      --check          validate everything, print each route's plan: exit 0 or 78
+      --dump           print the effective configuration, tokens masked
+      --example        print a commented flagstone.toml
       --get PATH       answer one request on stdout, no server
       --ready [URL]    ask a running server: exit 0 when it is ready, else 1
       --budget         print this binary's memory sheet
   -h, --help           print this
   -V, --version        print the version
-
 ADDR is 127.0.0.1:8080, :8080 (every interface), 8080, localhost:8080, [::1]:8080 or unix:PATH.
 Exit codes: 0 done, 64 usage, 66 database, 69 address, 70 internal, 78 configuration.
 ";
 
 /// The long options, for "did you mean".
-const LONG: [&str; 9] = ["listen", "ops", "demo", "immutable", "get", "ready", "budget", "help", "version"];
+const LONG: [&str; 15] = [
+    "listen",
+    "config",
+    "ops",
+    "demo",
+    "immutable",
+    "safe",
+    "fallback",
+    "check",
+    "dump",
+    "example",
+    "get",
+    "ready",
+    "budget",
+    "help",
+    "version",
+];
 
 /// What other servers call the same thing.
 const KNOWN_ELSEWHERE: [(&str, &str); 6] = [
@@ -80,6 +105,12 @@ pub struct Options {
     pub ops: Option<Address>,
     /// The user's promise that nobody writes to the database.
     pub immutable: bool,
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// Optimisations off, and the last good configuration.
+    pub safe: bool,
+    /// Start from the last good configuration when the file is broken.
+    pub fallback: bool,
 }
 
 /// Where the example lives.
@@ -102,6 +133,17 @@ pub enum Command {
     Version,
     /// Print the memory sheet.
     Budget,
+    /// Print a commented configuration.
+    Example,
+    /// Validate configuration and database, and print each route's plan.
+    Check(Options),
+    /// Print the effective configuration.
+    Dump(Options),
+    /// Make a token and print what to configure for it.
+    Token {
+        /// What routes will call it.
+        name: String,
+    },
     /// Answer one GET on stdout.
     Get {
         /// The request's target; begins with a slash.
@@ -124,6 +166,9 @@ struct Words {
     get: Option<String>,
     ready: Option<Option<String>>,
     budget: bool,
+    example: bool,
+    check: bool,
+    dump: bool,
     positional: Vec<OsString>,
 }
 
@@ -165,7 +210,16 @@ where
                 let url = parser.optional_value().map(unicode).transpose()?;
                 once("--ready", &mut words.ready, url)?;
             }
+            Arg::Short('c') | Arg::Long("config") => {
+                let file = parser.value().map_err(|_| needs("--config", "a FILE", "flagstone -c flagstone.toml data.db"))?;
+                once("--config", &mut words.options.config, PathBuf::from(file))?;
+            }
             Arg::Long("immutable") => words.options.immutable = true,
+            Arg::Long("safe") => words.options.safe = true,
+            Arg::Long("fallback") => words.options.fallback = true,
+            Arg::Long("check") => words.check = true,
+            Arg::Long("dump") => words.dump = true,
+            Arg::Long("example") => words.example = true,
             Arg::Long("budget") => words.budget = true,
             Arg::Value(word) => words.positional.push(word),
             Arg::Short(name) => return Err(unknown("-", &name.to_string())),
@@ -190,7 +244,20 @@ fn assemble(mut words: Words) -> Result<Command, StartError> {
         none_left(positional, "--budget takes no database")?;
         return Ok(Command::Budget);
     }
+    if words.example {
+        none_left(positional, "--example takes no database")?;
+        return Ok(Command::Example);
+    }
     let mut options = words.options;
+    if positional.as_slice().first().is_some_and(|word| word == "token") && options == Options::default() {
+        positional.next();
+        return token(positional);
+    }
+    if words.dump {
+        options.database = positional.next().map(PathBuf::from);
+        none_left(positional, "one database at a time")?;
+        return Ok(Command::Dump(options));
+    }
     match words.demo {
         None => options.database = positional.next().map(PathBuf::from),
         Some(folder) => {
@@ -207,10 +274,31 @@ fn assemble(mut words: Words) -> Result<Command, StartError> {
     if options.database.is_none() && options.demo.is_none() {
         return Err(StartError::usage("no database is named", "flagstone data.db, or flagstone --demo"));
     }
+    if options.fallback && options.config.is_none() {
+        let what = "--fallback is about a broken configuration, and none is named";
+        return Err(StartError::usage(what, "flagstone -c flagstone.toml --fallback data.db"));
+    }
     match words.get {
         Some(path) => get(path, options),
+        None if words.check => Ok(Command::Check(options)),
         None => serve(options),
     }
+}
+
+fn token(mut words: impl Iterator<Item = OsString>) -> Result<Command, StartError> {
+    let example = "flagstone token display";
+    let name = words.next().ok_or_else(|| needs("token", "a NAME", example)).and_then(unicode)?;
+    none_left(words, "a token has one name")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        let what = format!("a token's name has 1 to 64 letters, digits, _ and -; {name:?} has not");
+        return Err(StartError::usage(what, example));
+    }
+    Ok(Command::Token { name })
+}
+
+fn needs(option: &str, value: &str, example: &str) -> StartError {
+    StartError::usage(format!("{option} needs {value}"), example)
 }
 
 fn serve(options: Options) -> Result<Command, StartError> {
@@ -239,7 +327,14 @@ fn get(path: String, options: Options) -> Result<Command, StartError> {
 }
 
 fn only_one_mode(words: &Words) -> Result<(), StartError> {
-    let modes = [("--get", words.get.is_some()), ("--ready", words.ready.is_some()), ("--budget", words.budget)];
+    let modes = [
+        ("--get", words.get.is_some()),
+        ("--ready", words.ready.is_some()),
+        ("--budget", words.budget),
+        ("--example", words.example),
+        ("--check", words.check),
+        ("--dump", words.dump),
+    ];
     let mut given = modes.iter().filter(|(_, given)| *given).map(|(name, _)| *name);
     if let (Some(first), Some(second)) = (given.next(), given.next()) {
         let what = format!("{first} and {second} do not go together");
@@ -287,7 +382,7 @@ fn text(option: &str, parser: &mut Parser) -> Result<String, StartError> {
                 "--ops" => ("an ADDR", "127.0.0.1:8081"),
                 _ => ("an ADDR", "127.0.0.1:8080"),
             };
-            Err(StartError::usage(format!("{option} needs {name}"), &format!("flagstone {option} {example} data.db")))
+            Err(needs(option, name, &format!("flagstone {option} {example} data.db")))
         }
     }
 }
@@ -306,7 +401,9 @@ fn unknown(dashes: &str, name: &str) -> StartError {
                 "--listen" => " 127.0.0.1:8080 data.db",
                 "--ops" => " 127.0.0.1:8081 data.db",
                 "--get" => " /tables data.db",
-                "--immutable" => " data.db",
+                "--config" => " flagstone.toml data.db",
+                "--immutable" | "--safe" => " data.db",
+                "--check" | "--dump" | "--fallback" => " -c flagstone.toml data.db",
                 _ => "",
             };
             let what = format!("unknown option {dashes}{}; did you mean {meant}?", name.escape_debug());

@@ -3,6 +3,12 @@
 //! A job owns its request's bytes and is given the reply buffer; both go back to the front with the outcome, so neither half
 //! ever holds a reference into the other.
 
+mod batch;
+mod tables;
+
+pub use batch::{Batch, BatchEnd, Commit, Done, Item, Written};
+pub use tables::TableSet;
+
 use crate::api::problem::Problem;
 use crate::budget::{ANSWER_BYTES, REQUEST_BYTES, TARGET_BYTES};
 use crate::http;
@@ -152,6 +158,23 @@ impl Stamp {
     pub const fn new(mode: StampMode, generation: u64, words: [u64; 6]) -> Stamp {
         Stamp { words, generation, mode }
     }
+
+    /// Whether exactly one commit lies between `before` and this: in WAL mode each raises the header's iChange, at byte 8, by one.
+    pub fn is_next_commit_of(&self, before: &Stamp) -> bool {
+        let wal = self.mode == StampMode::Wal && before.mode == StampMode::Wal;
+        wal && first_half(self.words[1]) == first_half(before.words[1]).wrapping_add(1)
+    }
+
+    /// Frames in the WAL (mxFrame, at byte 16); 0 outside of WAL mode.
+    pub fn wal_frames(&self) -> u32 {
+        if self.mode == StampMode::Wal { first_half(self.words[2]) } else { 0 }
+    }
+}
+
+/// The first of the two 32-bit fields that lie in a word of the header.
+const fn first_half(word: u64) -> u32 {
+    let bytes = word.to_ne_bytes();
+    u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
 /// Reads the name of the database's state, at any moment, also while a job runs.

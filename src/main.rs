@@ -4,8 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use flagstone::cli::{self, Command};
+use flagstone::config;
 use flagstone::start::serve::ProcessHeap;
-use flagstone::start::{Exit, StartError, client, get, serve, sheet};
+use flagstone::start::{Exit, StartError, check, client, get, serve, sheet};
 
 #[global_allocator]
 static HEAP: ProcessHeap = ProcessHeap::new();
@@ -46,7 +47,11 @@ fn run() -> Result<u8, StartError> {
             }
             return Ok(code);
         }
-        Command::Get { path, options } => return get::get(&path, &options),
+        Command::Get { path, options } => return get::get(&path, &options, &HEAP),
+        Command::Example => put(config::EXAMPLE),
+        Command::Check(options) => put(&check::check(&options, &HEAP)?),
+        Command::Dump(options) => put(&check::dump(&options)?),
+        Command::Token { name } => put(&check::token(&name)),
         Command::Serve(options) => serve::serve(&options, &HEAP)?,
     }
     Ok(0)

@@ -39,7 +39,7 @@ fn a_look_at_the_databases_state_allocates_nothing() {
         let path = folder.path().join("x.db");
         let writer = Connection::open(&path).expect("a new database");
         writer.execute_batch(&format!("PRAGMA journal_mode = {mode}; CREATE TABLE t(a)")).expect("a table");
-        let conn = open(&path, How { immutable, page_slots: 100, page_bytes: 4096 }).expect("it opens");
+        let conn = open(&path, How { immutable, writable: false, page_slots: 100, page_bytes: 4096 }).expect("it opens");
         let back = Back::new(&conn, workspace, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
         let freshness = back.freshness();
         let mut last = freshness.current();

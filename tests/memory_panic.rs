@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use flagstone::api::problem::Problem;
 use flagstone::back::heap::Arenas;
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
@@ -20,7 +21,7 @@ use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup};
 use flagstone::http::etag::TagKey;
 use flagstone::http::request::Step;
-use flagstone::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Task};
+use flagstone::job::{Change, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Task};
 use flagstone::memory::StaticCell;
 use flagstone::policy::hosts::Hosts;
 use flagstone::start::serve::{ProcessHeap, install_log};
@@ -226,6 +227,14 @@ impl Surroundings for Quiet {
     fn flush_log(&mut self) {
         flagstone::ops::log_ring::discard();
     }
+
+    fn configuration_edited(&mut self) -> bool {
+        false
+    }
+
+    fn change<N: Net>(&mut self, _: Change, _: &mut Front<N>, _: &mut Back<'_>) -> Result<(), Problem> {
+        unreachable!("nobody asks for another configuration")
+    }
 }
 
 const SQL: &str = "
@@ -248,7 +257,7 @@ fn a_panic_ends_one_connection_and_its_memory_is_given_back() {
     let mut arenas = Arenas::take().expect("the first to take them");
     let page_slots = arenas.install(4096).expect("SQLite takes its memory");
     rusqlite::Connection::open(&path).expect("a database").execute_batch(SQL).expect("SQL");
-    let conn = open(&path, How { immutable: false, page_slots, page_bytes: 4096 }).expect("a database");
+    let conn = open(&path, How { immutable: false, writable: false, page_slots, page_bytes: 4096 }).expect("a database");
     let work = Workspace::take().expect("the first to take it");
     let mut back = Back::new(&conn, work, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
     let mut reply = Reply::new(REPLY.take().expect("the first to take it"));

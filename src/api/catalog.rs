@@ -9,7 +9,7 @@
 //! SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(:table) ORDER BY cid;
 //! ```
 //!
-//! Every row may be pushed: the builder itself leaves out `sqlite_*`, shadow tables and hidden columns.
+//! Every row may be pushed: the builder itself leaves out `sqlite_*`, our own table, shadow tables and hidden columns.
 
 mod builder;
 
@@ -21,6 +21,9 @@ use super::{CATALOG_COLUMNS, CATALOG_NAME_BYTES, CATALOG_TABLES};
 use crate::config::nearest::nearest;
 use crate::memory::sink::{Full, Sink};
 use crate::memory::span::Span;
+
+/// The table in which the answers to Idempotency-Keys are kept: ours, so it shows nowhere.
+pub const OWN_TABLE: &str = "flagstone_idempotency";
 
 /// The catalog at its built size; some hundred KiB, so it belongs into a static.
 pub type Catalog = CatalogOf<CATALOG_TABLES, CATALOG_COLUMNS, CATALOG_NAME_BYTES>;

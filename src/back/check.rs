@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use rusqlite::{Error, Statement, ffi};
 
+use super::authorizer::Allowed;
 use super::run::Back;
 use super::turns::{Turn, with_turns};
 use crate::api::statements::Statements;
@@ -57,10 +58,11 @@ impl<'c> Back<'c> {
         let sql = config.text(route.sql);
         for part in Statements::of(sql) {
             let start = part.as_ptr().addr() - sql.as_ptr().addr();
-            match self.held.try_prepare(part, route.verb.writes()) {
+            let allowed = if route.verb.writes() { Allowed::Write } else { Allowed::Read };
+            match self.held.try_prepare(part, allowed) {
                 Ok(statement) if route.verb.writes() => drop(statement),
                 Ok(statement) => check_columns(&statement, route, text, mistakes),
-                Err(error) => refuse(&error, route, start, text, mistakes),
+                Err(error) => refuse(&error, route, part, start, text, mistakes),
             }
         }
     }
@@ -135,7 +137,7 @@ fn check_columns(statement: &Statement<'_>, route: &Route, text: &str, mistakes:
 }
 
 /// Tells what SQLite has against a statement that begins at `start` of its route's SQL.
-fn refuse(error: &Error, route: &Route, start: usize, text: &str, mistakes: &mut Mistakes) {
+fn refuse(error: &Error, route: &Route, sql: &str, start: usize, text: &str, mistakes: &mut Mistakes) {
     let (message, offset, code) = match error {
         Error::SqlInputError { error, msg, offset, .. } => {
             (msg.as_str(), usize::try_from(*offset).unwrap_or(0), error.extended_code)
@@ -148,6 +150,9 @@ fn refuse(error: &Error, route: &Route, start: usize, text: &str, mistakes: &mut
         let hint = format_args!("a {} route may {allowed}, and nothing else", route.verb.name());
         return mistakes.at_sql(text, route.line, start, format_args!("the SQL does what no route may: {message}"), hint);
     }
+    // Of a name that is not there SQLite tells the name, and not the place.
+    let named = message.strip_prefix("no such ").and_then(|rest| rest.split_once(": ")).and_then(|(_, name)| sql.find(name));
+    let at = start + named.filter(|_| offset == 0).unwrap_or(offset);
     let hint = format_args!("try it in the sqlite3 shell on the same database");
-    mistakes.at_sql(text, route.line, start + offset, format_args!("SQLite says: {message}"), hint);
+    mistakes.at_sql(text, route.line, at, format_args!("SQLite says: {message}"), hint);
 }

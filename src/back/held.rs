@@ -1,10 +1,10 @@
 //! Prepared statements that are held between requests: a fixed number, the least recently used one goes first.
 
-use rusqlite::{Connection, Statement, StatementStatus};
+use rusqlite::{Connection, Statement, StatementStatus, ffi};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
-use super::authorizer::{Authorizer, Uses};
+use super::authorizer::{Allowed, Authorizer, Uses};
 use crate::budget::STATEMENTS;
 
 /// A statement is known by a 128-bit keyed hash of its SQL: the text itself would be kept twice, since SQLite has it.
@@ -57,8 +57,20 @@ impl<'c> Held<'c> {
         self.authorizer.set_virtual(names);
     }
 
+    /// Takes the names of all tables in the catalog's order, before [`Held::set_virtual`].
+    pub fn set_tables<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        self.authorizer.set_tables(names);
+    }
+
+    /// Ends the use of the last statement: from now on anything may be prepared on the connection. To be called after each use of
+    /// [`Held::get_allowed`], however it ended; SQLite also prepares anew what was prepared elsewhere.
+    pub fn rest(&mut self) {
+        self.settle();
+    }
+
     /// Notes what the last statement uses, after it has run.
     fn settle(&mut self) {
+        self.authorizer.allow(Allowed::Everything);
         let Some(entry) = self.given.take().and_then(|at| self.entries.get_mut(at)) else { return };
         let preparations = entry.statement.get_status(StatementStatus::RePrepare);
         if preparations != entry.preparations {
@@ -68,18 +80,28 @@ impl<'c> Held<'c> {
         self.job = self.job.or(entry.uses);
     }
 
-    /// The statement for `sql`, prepared now or before.
+    /// The statement for SQL of our own, prepared now or before.
     ///
     /// # Errors
     /// What preparing gave.
     pub fn get(&mut self, sql: &str) -> rusqlite::Result<&mut Statement<'c>> {
+        self.get_allowed(sql, Allowed::Everything)
+    }
+
+    /// The statement for SQL that may do no more than what is allowed, prepared now or before. Until the next call of any function here it
+    /// is also all that can be prepared on the connection: SQLite may prepare it anew while it runs.
+    ///
+    /// # Errors
+    /// What preparing gave.
+    pub fn get_allowed(&mut self, sql: &str, allowed: Allowed) -> rusqlite::Result<&mut Statement<'c>> {
         self.settle();
         self.authorizer.reset();
         self.uses += 1;
-        let name = self.name(sql);
+        let name = self.name(sql, allowed);
+        self.authorizer.allow(allowed);
         let at = match self.entries.iter().position(|entry| entry.name == name) {
             Some(at) => at,
-            None => self.prepare(name, sql)?,
+            None => self.prepare(name, sql, allowed).inspect_err(|_| self.authorizer.allow(Allowed::Everything))?,
         };
         let entry = &mut self.entries[at];
         entry.used = self.uses;
@@ -91,10 +113,13 @@ impl<'c> Held<'c> {
     ///
     /// # Errors
     /// What preparing gave.
-    pub fn try_prepare(&mut self, sql: &str, _writes: bool) -> rusqlite::Result<Statement<'c>> {
+    pub fn try_prepare(&mut self, sql: &str, allowed: Allowed) -> rusqlite::Result<Statement<'c>> {
         self.settle();
         self.authorizer.reset();
-        self.conn.prepare(sql)
+        self.authorizer.allow(allowed);
+        let prepared = prepare(self.conn, sql, allowed);
+        self.authorizer.allow(Allowed::Everything);
+        prepared
     }
 
     /// Finalizes all of them, to give SQLite its memory back.
@@ -108,26 +133,45 @@ impl<'c> Held<'c> {
         self.entries.len()
     }
 
-    fn prepare(&mut self, name: Name, sql: &str) -> rusqlite::Result<usize> {
+    fn prepare(&mut self, name: Name, sql: &str, allowed: Allowed) -> rusqlite::Result<usize> {
         if self.entries.is_full() {
             let oldest = (0..self.entries.len()).min_by_key(|&at| self.entries[at].used);
             if let Some(oldest) = oldest {
                 drop(self.entries.swap_remove(oldest));
             }
         }
-        let statement = self.conn.prepare(sql)?;
+        let statement = prepare(self.conn, sql, allowed)?;
         let (used, uses) = (self.uses, self.authorizer.uses());
         let pushed = self.entries.push(Entry { name, used, uses, preparations: 0, statement });
         assert!(pushed.is_ok(), "one entry was dropped when it was full");
         Ok(self.entries.len() - 1)
     }
 
-    fn name(&self, sql: &str) -> Name {
+    /// A hash of `text` that nobody else can make: keyed by this process's secret.
+    pub fn secret(&self, text: &[u8]) -> [u8; 16] {
         let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write(text);
+        hasher.write_u8(u8::MAX);
+        let hash = hasher.finish128();
+        hash.as_bytes()
+    }
+
+    fn name(&self, sql: &str, allowed: Allowed) -> Name {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write_u8(allowed as u8);
         hasher.write(sql.as_bytes());
         let hash = hasher.finish128();
         (hash.h1, hash.h2)
     }
+}
+
+fn prepare<'c>(conn: &'c Connection, sql: &str, allowed: Allowed) -> rusqlite::Result<Statement<'c>> {
+    let statement = conn.prepare(sql)?;
+    // VACUUM asks no authorizer.
+    if allowed == Allowed::Read && !statement.readonly() {
+        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_AUTH), Some("not authorized".to_string())));
+    }
+    Ok(statement)
 }
 
 #[cfg(test)]
@@ -146,8 +190,26 @@ mod tests {
         held.get(&sql(STATEMENTS)).unwrap();
         assert_eq!(held.len(), STATEMENTS);
         let names: Vec<Name> = held.entries.iter().map(|entry| entry.name).collect();
-        assert!(names.contains(&held.name(&sql(0))) && !names.contains(&held.name(&sql(1))));
+        assert!(
+            names.contains(&held.name(&sql(0), Allowed::Everything)) && !names.contains(&held.name(&sql(1), Allowed::Everything))
+        );
         assert!(held.get("SELECT nonsense FROM nowhere").is_err());
+    }
+
+    #[test]
+    fn what_one_may_another_may_not() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE t(a)").unwrap();
+        let mut held = Held::new(&conn, [7; 16]);
+        for sql in ["INSERT INTO t VALUES (1)", "VACUUM", "PRAGMA user_version"] {
+            assert!(held.get(sql).is_ok());
+            assert!(held.get_allowed(sql, Allowed::Read).is_err(), "{sql}: held for us, and for nobody else");
+            assert!(conn.prepare("PRAGMA user_version").is_ok(), "a refusal is over when it is told");
+        }
+        assert!(held.get_allowed("SELECT a FROM t", Allowed::Read).is_ok());
+        assert!(conn.prepare("PRAGMA user_version").is_err(), "while a statement with a list is used everything has that list");
+        held.rest();
+        assert!(conn.prepare("PRAGMA user_version").is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod authorizer;
 pub mod check;
+mod constraint;
 mod describe;
 mod error;
 pub mod heap;
@@ -15,12 +16,14 @@ pub mod open;
 mod rows;
 mod run;
 pub mod snapshot;
+pub mod sync;
 #[cfg(test)]
 mod tests;
 mod trail;
 pub mod turns;
 pub mod vfs;
 mod workspace;
+pub mod write;
 
 pub use describe::DescribeError;
 pub use run::Back;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use rusqlite::types::ValueRef;
 use rusqlite::{Statement, StatementStatus};
 
+use super::authorizer::Allowed;
 use super::error;
 use super::rows::RowShape;
 use super::run::{Attempt, Back, ROWS_BETWEEN_LOOKS, bind_value, ended, values};
@@ -20,6 +21,13 @@ use crate::memory::sink::Sink;
 impl Back<'_> {
     /// The rows of the route at this place of the configuration.
     pub(super) fn named_rows(&mut self, job: &Job, place: u16, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
+        let media = self.put_named_rows(job, place, reply, turns);
+        // The end of a transaction around it is not on the statement's list.
+        self.held.rest();
+        media
+    }
+
+    fn put_named_rows(&mut self, job: &Job, place: u16, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
         let config = Rc::clone(&self.config);
         let Some(route) = config.routes().get(usize::from(place)) else { return Err(Problem::no_route(false).into()) };
         let (bytes, request) = (job.exchange.current(), job.exchange.request());
@@ -27,7 +35,7 @@ impl Back<'_> {
         let bound = work.bound.get_or_insert_with(Box::default);
         bound.bind_query(&config, route, request.path(bytes), request.query(bytes).unwrap_or_default())?;
         let media = named::media(route.rows, bound.format(), request.fields(bytes, "accept"))?;
-        let statement = self.held.get(config.text(route.sql)).map_err(|error| ended(&error, turns))?;
+        let statement = self.held.get_allowed(config.text(route.sql), Allowed::Read).map_err(|error| ended(&error, turns))?;
         let before = statement.get_status(StatementStatus::RePrepare);
         bind(statement, &config, route, bound).map_err(|error| ended(&error, turns))?;
         let found = put_rows(statement, route.rows, media, &mut work.shape, reply, turns)?;
@@ -44,7 +52,10 @@ impl Back<'_> {
 }
 
 /// Binds each parameter of the statement by its name.
-fn bind(statement: &mut Statement<'_>, config: &Config, route: &Route, bound: &Bound) -> rusqlite::Result<()> {
+///
+/// # Errors
+/// What SQLite said.
+pub(super) fn bind(statement: &mut Statement<'_>, config: &Config, route: &Route, bound: &Bound) -> rusqlite::Result<()> {
     let params = config.params(route);
     for index in 1..=statement.parameter_count() {
         let name = statement.parameter_name(index).and_then(|name| name.strip_prefix(':'));
@@ -90,7 +101,10 @@ fn put_rows(
 }
 
 /// A value as it is: text and blobs byte for byte, numbers as in JSON, NULL as nothing.
-fn put_bare(value: ValueRef, reply: &mut Reply) -> Result<(), crate::memory::sink::Full> {
+///
+/// # Errors
+/// [`Full`](crate::memory::sink::Full) when the reply is.
+pub(super) fn put_bare(value: ValueRef, reply: &mut Reply) -> Result<(), crate::memory::sink::Full> {
     match value {
         ValueRef::Null => Ok(()),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => reply.put(bytes),

@@ -14,6 +14,7 @@ use super::rows::RowShape;
 use super::snapshot::Snapshot;
 use super::turns::{Turn, Turns, with_turns};
 use super::workspace::Workspace;
+use super::write::Control;
 use crate::api::catalog::{Catalog, Kind};
 use crate::api::index_page;
 use crate::api::named::{ROW_MEDIA, not_acceptable};
@@ -39,12 +40,13 @@ const NO_SCHEMA: i64 = i64::MIN;
 pub struct Back<'c> {
     pub(super) conn: &'c Connection,
     pub(super) held: Held<'c>,
-    snapshot: Snapshot<'c>,
+    pub(super) snapshot: Snapshot<'c>,
     pub(super) work: &'c mut Workspace,
     pub(super) config: Rc<Config>,
-    schema_version: i64,
+    pub(super) control: Option<Control<'c>>,
+    pub(super) schema_version: i64,
     pub(super) started: Instant,
-    longest_gap: Micros,
+    pub(super) longest_gap: Micros,
 }
 
 /// Why an attempt ended without an answer.
@@ -84,7 +86,8 @@ impl<'c> Back<'c> {
         conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant, config: Rc<Config>,
     ) -> Result<Back<'c>, DescribeError> {
         let (held, snapshot) = (Held::new(conn, key), Snapshot::new(conn));
-        let mut back = Back { conn, held, snapshot, work, config, schema_version: NO_SCHEMA, started, longest_gap: 0 };
+        let mut back =
+            Back { conn, held, snapshot, work, config, control: None, schema_version: NO_SCHEMA, started, longest_gap: 0 };
         back.read_schema()?;
         back.snapshot.examine();
         Ok(back)
@@ -270,7 +273,7 @@ impl<'c> Back<'c> {
         }
     }
 
-    fn read_schema(&mut self) -> Result<(), DescribeError> {
+    pub(super) fn read_schema(&mut self) -> Result<(), DescribeError> {
         // The version first: a change in between is then seen at the next look.
         let version = describe::schema_version(self.held.get(describe::SCHEMA_VERSION)?)?;
         if let Err(error) = describe(self.conn, &mut self.work.catalog) {
@@ -282,6 +285,7 @@ impl<'c> Back<'c> {
         self.expose();
         let catalog = &self.work.catalog;
         let virtuals = catalog.tables().iter().filter(|table| table.kind == Kind::Virtual);
+        self.held.set_tables(catalog.tables().iter().map(|table| catalog.table_name(table)));
         self.held.set_virtual(virtuals.map(|table| catalog.table_name(table)));
         self.schema_version = version;
         Ok(())
@@ -490,7 +494,7 @@ pub(super) fn ended(error: &rusqlite::Error, turns: &Turns<'_>) -> Ended {
     }
 }
 
-fn schema_problem(error: &DescribeError, turns: &Turns<'_>) -> Outcome {
+pub(super) fn schema_problem(error: &DescribeError, turns: &Turns<'_>) -> Outcome {
     match error {
         DescribeError::Full(full) => {
             log::error!("the schema has outgrown the catalog: more than {} {}", full.limit, full.what);

@@ -211,6 +211,14 @@ impl<'c> Snapshot<'c> {
         }
     }
 
+    /// The state's name under our own write lock, which keeps every other commit out; `None` without it, and outside of WAL mode.
+    pub fn locked(&self) -> Option<Stamp> {
+        match self.shared.source.get() {
+            Source::Wal(headers) if self.transaction() == ffi::SQLITE_TXN_WRITE => self.shared.whole(headers),
+            _ => None,
+        }
+    }
+
     fn transaction(&self) -> c_int {
         // SAFETY: the connection is open, and the name is a C string.
         unsafe { ffi::sqlite3_txn_state(self.conn.handle(), MAIN.as_ptr()) }

@@ -47,11 +47,32 @@ pub fn pause(micros: Micros) -> bool {
     // SAFETY: `with_turns` sets the pointer to a frame that outlives its guard, which sets it back; it is reached by shared references.
     let turns = unsafe { &*current };
     let end = turns.now() + micros;
-    while turns.now() < end && turns.stopped.get().is_none() {
+    while turns.now() < end && turns.must_stop().is_none() {
         turns.take_turn(end - turns.now().min(end));
-        if turns.now() >= turns.deadline {
+        if turns.now() >= turns.deadline.get() {
             turns.stop(turns.overdue());
         }
+    }
+    true
+}
+
+/// Gives the front turns of at most `wait` microseconds until `done`; false when there are none to give, and the caller must wait by
+/// itself: no job runs, a turn runs already, or one has panicked. Goes on when the job is to stop: its work is out of SQLite's hands for now.
+///
+/// SQLite may be in the middle of anything, a COMMIT for one: a turn belongs to the front, which never calls it.
+pub fn pause_until(wait: Micros, mut done: impl FnMut() -> bool) -> bool {
+    let current = CURRENT.get();
+    if current.is_null() {
+        return false;
+    }
+    // SAFETY: as in `pause`.
+    let turns = unsafe { &*current };
+    turns.note_gap(turns.now());
+    while !done() {
+        if !turns.has_turn() {
+            return false;
+        }
+        turns.take_turn(wait);
     }
     true
 }
@@ -62,7 +83,9 @@ pub struct Turns<'t> {
     turn: Cell<Option<Turn<'t>>>,
     started: Instant,
     began: Micros,
-    deadline: Micros,
+    deadline: Cell<Micros>,
+    /// While it is set nothing is stopped: what runs is short, and its end must be known.
+    shielded: Cell<bool>,
     last_end: Cell<Micros>,
     in_turns: Cell<Micros>,
     longest_gap: Cell<Micros>,
@@ -71,24 +94,46 @@ pub struct Turns<'t> {
 }
 
 impl<'t> Turns<'t> {
-    fn now(&self) -> Micros {
+    /// The time since the start.
+    pub fn now(&self) -> Micros {
         self.started.elapsed().as_micros() as Micros
     }
 
     /// Looks at the clock, gives the front its turn when it is due, and says whether the work must stop. Called by SQLite in long
     /// statements and by the row loops in between, because the handler does not fire across short ones.
     pub fn look(&self) -> bool {
-        if self.stopped.get().is_some() {
+        if self.must_stop().is_some() {
             return true;
         }
         let now = self.now();
         if self.note_gap(now) >= GAP {
             self.take_turn(0);
         }
-        if now >= self.deadline {
+        if now >= self.deadline.get() {
             self.stop(self.overdue());
         }
-        self.stopped.get().is_some()
+        self.must_stop().is_some()
+    }
+
+    /// Sets another deadline, for the next part of the work; a stop by the one before is over.
+    pub fn limit(&self, deadline: Micros) {
+        self.deadline.set(deadline);
+        if matches!(self.stopped.get(), Some(Stopped::Deadline(_))) {
+            self.stopped.set(None);
+        }
+    }
+
+    /// Runs what must not be stopped half-way, like COMMIT: SQLite may call the handler at its very end, when the transaction is
+    /// over already, and would then report an interrupt. The front has its turns.
+    pub fn shielded<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.shielded.set(true);
+        let result = body();
+        self.shielded.set(false);
+        result
+    }
+
+    fn must_stop(&self) -> Option<Stopped> {
+        self.stopped.get().filter(|_| !self.shielded.get())
     }
 
     /// How long the job has worked, without the front's turns.
@@ -105,6 +150,14 @@ impl<'t> Turns<'t> {
         let gap = now.saturating_sub(self.last_end.get());
         self.longest_gap.set(self.longest_gap.get().max(gap));
         gap
+    }
+
+    /// Whether [`Turns::take_turn`] would give one, to a front that is whole.
+    fn has_turn(&self) -> bool {
+        let turn = self.turn.take();
+        let there = turn.is_some();
+        self.turn.set(turn);
+        there && self.stopped.get() != Some(Stopped::Panicked)
     }
 
     fn take_turn(&self, wait: Micros) {
@@ -126,11 +179,13 @@ impl<'t> Turns<'t> {
     }
 
     fn overdue(&self) -> Stopped {
-        Stopped::Deadline(self.deadline.saturating_sub(self.began))
+        Stopped::Deadline(self.deadline.get().saturating_sub(self.began))
     }
 
     fn stop(&self, why: Stopped) {
-        if self.stopped.get().is_none() {
+        // A deadline that passes behind the shield stops what comes after it.
+        let waits = self.shielded.get() && matches!(why, Stopped::Deadline(_));
+        if self.stopped.get().is_none() && !waits {
             self.stopped.set(Some(why));
         }
     }
@@ -166,7 +221,8 @@ pub fn with_turns<R>(
         turn: Cell::new(Some(turn)),
         started,
         began,
-        deadline,
+        deadline: Cell::new(deadline),
+        shielded: Cell::new(false),
         last_end: Cell::new(began),
         in_turns: Cell::new(0),
         longest_gap: Cell::new(0),
@@ -225,10 +281,76 @@ mod tests {
     }
 
     #[test]
+    fn a_shield_holds_off_every_stop_and_a_new_deadline_ends_an_old_one() {
+        let conn = Connection::open_in_memory().unwrap();
+        const SOME: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000) SELECT count(*) FROM n";
+        let query = || conn.query_row(SOME, [], |row| row.get::<_, i64>(0));
+        with_turns(&conn, Instant::now(), 0, &mut |_| Go::Stop, |turns| {
+            assert_eq!(turns.shielded(query), Ok(30_000));
+            assert!(query().is_err(), "and behind it the stop holds");
+        });
+        with_turns(&conn, Instant::now(), 0, &mut |_| Go::On, |turns| {
+            assert!(query().is_err());
+            assert!(matches!(turns.stopped(), Some(Stopped::Deadline(_))));
+            turns.limit(Micros::MAX);
+            assert_eq!(query(), Ok(30_000));
+        });
+    }
+
+    #[test]
     fn a_panic_in_a_turn_passes_around_sqlite() {
         let conn = Connection::open_in_memory().unwrap();
         let caught = catch_unwind(AssertUnwindSafe(|| run(&conn, Micros::MAX, &mut |_| panic!("in a turn"))));
         assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"in a turn"));
         assert_eq!(conn.query_row("SELECT 1", [], |row| row.get(0)), Ok(1), "the handler is off and the connection usable");
+    }
+
+    #[test]
+    fn a_wait_for_something_is_spent_in_turns_even_when_the_job_is_to_stop() {
+        assert!(!pause_until(10, || panic!("not asked where no job runs")));
+        let conn = Connection::open_in_memory().unwrap();
+        for answer in [Go::On, Go::Stop] {
+            let mut waits = Vec::new();
+            let mut left = 5;
+            let mut turn = |wait| {
+                waits.push(wait);
+                answer
+            };
+            let wait = |turns: &Turns<'_>| {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                let done = pause_until(77, || {
+                    left -= 1;
+                    left == 0
+                });
+                (done, turns.stopped())
+            };
+            let ((done, stopped), gap) = with_turns(&conn, Instant::now(), Micros::MAX, &mut turn, wait);
+            assert!(done);
+            assert_eq!(stopped, (answer == Go::Stop).then_some(Stopped::Abandoned));
+            assert_eq!(waits, [77; 4]);
+            assert!(gap >= 2000, "what came before the wait is noted: {gap}");
+        }
+    }
+
+    #[test]
+    fn no_turn_is_given_after_one_that_panicked_nor_within_one() {
+        let conn = Connection::open_in_memory().unwrap();
+        let mut turns = 0;
+        let mut waited = true;
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let turn: Turn<'_> = &mut |_| {
+                turns += 1;
+                assert!(!pause_until(1, || false), "a turn runs already");
+                panic!("in a turn")
+            };
+            let mut asked = 0;
+            let enough = || {
+                asked += 1;
+                asked == 100
+            };
+            with_turns(&conn, Instant::now(), Micros::MAX, turn, |_| waited = pause_until(1, enough));
+        }));
+        assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"in a turn"));
+        assert_eq!((turns, waited), (1, false));
     }
 }

@@ -18,7 +18,7 @@ fn value(text: &[u8], depth: usize) -> Option<&[u8]> {
     let text = blank(text);
     match *text.first()? {
         b'"' => string(text),
-        b'[' if depth < DEPTH => list(&text[1..], b']', depth, |text, depth| value(text, depth)),
+        b'[' if depth < DEPTH => list(&text[1..], b']', depth, value),
         b'{' if depth < DEPTH => list(&text[1..], b'}', depth, |text, depth| {
             let rest = blank(string(blank(text))?);
             value(rest.strip_prefix(b":")?, depth)

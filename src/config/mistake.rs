@@ -55,6 +55,11 @@ impl Mistakes {
         self.list.is_empty()
     }
 
+    /// Whether further ones are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() == MISTAKES
+    }
+
     /// How many there are, those included that found no room.
     pub fn count(&self) -> usize {
         self.list.len() + self.omitted
@@ -67,6 +72,11 @@ impl Mistakes {
 
     /// Adds a mistake about the bytes `range` of `text`; a range beyond the end means the end.
     pub fn at(&mut self, text: impl AsRef<[u8]>, range: Range<usize>, message: fmt::Arguments<'_>, hint: fmt::Arguments<'_>) {
+        // Counting lines takes a pass over the text: not for what is only counted.
+        if self.is_full() {
+            self.omitted += 1;
+            return;
+        }
         let (line, column, width) = place::position(text.as_ref(), range);
         self.add(line, column, width, message, hint);
     }
@@ -99,10 +109,6 @@ impl Mistakes {
     }
 
     fn add(&mut self, line: u32, column: u32, width: u32, message: fmt::Arguments<'_>, hint: fmt::Arguments<'_>) {
-        if self.list.len() == MISTAKES {
-            self.omitted += 1;
-            return;
-        }
         let mistake = Mistake { line, column, width, message: cut(message), hint: cut(hint) };
         if self.list.push(mistake).is_err() {
             self.omitted += 1;
@@ -112,11 +118,6 @@ impl Mistakes {
     /// Puts them into the order of the file.
     pub fn sort(&mut self) {
         self.list.sort_unstable_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
-    }
-
-    /// Whether one of them is about this line.
-    pub(super) fn has_line(&self, line: u32) -> bool {
-        self.list.iter().any(|mistake| mistake.line == line)
     }
 
     /// Writes each mistake as `file:line:column: message`, the line, a caret under what is meant, and the hint.

@@ -3,6 +3,9 @@
 //! Pure: text goes in, a [`Config`] or a list of mistakes comes out. Two rooms exist, for the running configuration and for the next one; which
 //! runs, files and versions are the business of `start`.
 
+pub mod changes;
+mod cost;
+pub mod dump;
 pub mod duration;
 pub mod history;
 mod json_text;
@@ -14,20 +17,27 @@ pub mod path;
 mod place;
 mod read;
 pub mod route;
+mod schema;
 pub mod sql_names;
 mod syntax;
 
 use core::net::IpAddr;
 
+pub use changes::{Changes, changed_keys};
+pub use dump::{Hashes, dump};
 pub use limits::Limits;
 pub use mistake::{MISTAKES, Mistake, Mistakes};
 pub use read::{Invalid, read, read_bytes};
 pub use route::{Kind, Literal, Param, Route, Rows, Verb};
+pub use schema::schema_json;
+pub use syntax::reading_bytes;
 
 use crate::budget::{CONFIG_BYTES, ROUTE_PARAMS, ROUTES};
 use crate::memory::sink::{Full, Sink};
 use crate::memory::{Fixed, Span};
 
+/// A commented configuration that works with `--demo` and shows every key.
+pub const EXAMPLE: &str = include_str!("example.toml");
 /// Tokens that a configuration may name.
 pub const TOKENS: usize = 16;
 /// Names under which the server may be asked, beside its own.
@@ -194,7 +204,7 @@ impl Config {
         &self.routes
     }
 
-    /// The parameters of a route: every one that its SQL names.
+    /// The parameters of a route: those of its SQL, then those of its path alone.
     pub fn params(&self, route: &Route) -> &[Param] {
         &self.params[usize::from(route.params)..usize::from(route.params + route.param_count)]
     }

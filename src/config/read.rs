@@ -2,9 +2,13 @@
 //! of their own.
 
 mod params;
+mod path;
 mod route;
 mod sections;
 mod value;
+
+pub(super) use params::kind_place;
+pub(super) use route::{rows_place, verb_place};
 
 use core::fmt;
 
@@ -63,9 +67,10 @@ pub fn read(text: &str, into: &mut Config, mistakes: &mut Mistakes) -> Result<()
     if text.len() > CONFIG_FILE_BYTES {
         return too_long(text.as_bytes(), mistakes);
     }
-    syntax::check(text, mistakes);
-    if mistakes.is_empty() {
-        parse(text, into, mistakes);
+    if let Some(reading) = syntax::check(text, mistakes)
+        && mistakes.is_empty()
+    {
+        parse(text, reading, into, mistakes);
     }
     mistakes.sort();
     if mistakes.is_empty() { Ok(()) } else { Err(Invalid) }
@@ -82,23 +87,33 @@ fn too_long(bytes: &[u8], mistakes: &mut Mistakes) -> Result<(), Invalid> {
 }
 
 /// The tree of the document, and then its meaning; what is left to go wrong with the tree are keys and tables that stand twice.
-fn parse(text: &str, into: &mut Config, mistakes: &mut Mistakes) {
-    let (tree, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let range = error.span().unwrap_or_default();
-        let word = text.get(range.clone()).unwrap_or_default();
-        if word.is_empty() {
-            syntax::report(text, range, error.message(), mistakes);
-        } else {
-            syntax::report(text, range, format_args!("{} {}", error.message(), Quoted(word)), mistakes);
+fn parse(text: &str, reading: syntax::Reading, into: &mut Config, mistakes: &mut Mistakes) {
+    let first = match DeTable::parse(text) {
+        Ok(tree) => {
+            into.from_file = true;
+            into.expose = Expose::Nothing;
+            return Reader { text, config: into, mistakes }.document(tree.get_ref());
         }
+        Err(error) => error,
+    };
+    if reading.errors.is_none() {
+        return twice(text, &first, mistakes);
     }
-    drop(errors);
-    if mistakes.is_empty() {
-        into.from_file = true;
-        into.expose = Expose::Nothing;
-        Reader { text, config: into, mistakes }.document(tree.get_ref());
+    drop(first);
+    for error in &DeTable::parse_recoverable(text).1 {
+        twice(text, error, mistakes);
     }
+}
+
+fn twice(text: &str, error: &toml::de::Error, mistakes: &mut Mistakes) {
+    let range = error.span().unwrap_or_default();
+    let word = text.get(range.clone()).unwrap_or_default();
+    mistakes.at(
+        text,
+        range,
+        format_args!("{} {}", error.message(), Quoted(word)),
+        format_args!("each key and each section stands once"),
+    );
 }
 
 /// Fills a configuration from a document.

@@ -3,83 +3,146 @@
 
 use core::fmt;
 
-use toml_parser::decoder::Encoding;
-use toml_parser::parser::{EventReceiver, ValidateWhitespace, parse_document};
-use toml_parser::{ErrorSink, Expected, ParseError, Source, Span};
+use toml_parser::parser::{ValidateWhitespace, parse_document};
+use toml_parser::{ErrorSink, Expected, ParseError, Source};
 
+use super::cost::{self, Cost};
 use super::mistake::{Mistakes, Quoted};
-use crate::budget::{CONFIG_TABLES, CONFIG_TOKENS, CONFIG_VALUES};
+use super::place;
+use crate::budget::CONFIG_ARENA_BYTES;
 
-/// How deep arrays and inline tables may nest, and how many segments a header with one of its keys may have. A configuration needs four.
-pub const DEPTH: usize = 8;
+/// Bytes of the heap that reading `text` takes at most, whatever stands in it; `None` for a text that is not read because of its syntax or
+/// because that is more than [`CONFIG_ARENA_BYTES`].
+pub fn reading_bytes(text: &str) -> Option<usize> {
+    let mut mistakes = Mistakes::new();
+    let reading = check(text, &mut mistakes);
+    reading.filter(|_| mistakes.is_empty()).map(|reading| reading.bytes + reading.errors.unwrap_or(0))
+}
 
-/// Collects every syntax error of `text`, one a line, and refuses what would take too much memory to read.
+/// What reading a text takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// Bytes of its words and its tree.
+    bytes: usize,
+    /// Bytes of the errors that may come up in the tree, where there is room for all of them.
+    pub(super) errors: Option<usize>,
+}
+
+/// Collects every syntax error of `text`, one a line, and refuses what would take too much memory to read; else says how much it will be.
 ///
-/// Nothing is kept but the mistakes; while it runs it takes 24 bytes a token.
-pub(super) fn check(text: &str, mistakes: &mut Mistakes) {
+/// Keeps nothing but the mistakes; while it runs it takes what [`cost::of_tokens`] says.
+pub(super) fn check(text: &str, mistakes: &mut Mistakes) -> Option<Reading> {
     let source = Source::new(text);
-    if let Some(token) = source.lex().nth(CONFIG_TOKENS) {
-        let at = token.span().start();
-        mistakes.at(
-            text,
-            at..at + 1,
-            format_args!("more than {CONFIG_TOKENS} words and signs: this is not read any further"),
-            format_args!("a configuration of the longest length has fewer; is this one?"),
-        );
-        return;
+    let words = cost::of_tokens(text.len(), source.lex().count());
+    if words > CONFIG_ARENA_BYTES {
+        too_much(text, words, mistakes);
+        return None;
     }
     let tokens = source.lex().into_vec();
-    let mut errors = Errors { text, mistakes };
-    let mut counts = Counts { source, tables: 0, keys: 0, values: 0, depth: 0, key: 0, header: 0, is_header: false };
-    let mut receiver = ValidateWhitespace::new(&mut counts, source);
+    let mut cost = Cost::new(source);
+    let mut errors = Errors { text, mistakes, told: 0..0, open: None, lost: false };
+    let mut receiver = ValidateWhitespace::new(&mut cost, source);
     parse_document(&tokens, &mut receiver, &mut errors);
-    let limits = [
-        (counts.tables, "tables", CONFIG_TABLES),
-        (counts.keys, "keys", CONFIG_VALUES),
-        (counts.values, "values", CONFIG_VALUES),
-    ];
-    if let Some((found, what, most)) = limits.into_iter().find(|(found, _, most)| found > most) {
-        errors.mistakes.at_line(
-            text,
-            1,
-            format_args!("{found} {what}: this build reads {most} at most"),
-            format_args!("the limit follows from FLAGSTONE_ROUTES and FLAGSTONE_ROUTE_PARAMS"),
-        );
+    let bytes = words + cost.bytes();
+    if bytes > CONFIG_ARENA_BYTES {
+        too_much(text, bytes, mistakes);
+        return None;
     }
+    Some(Reading { bytes, errors: Some(cost.errors()).filter(|errors| bytes + errors <= CONFIG_ARENA_BYTES) })
+}
+
+fn too_much(text: &str, bytes: usize, mistakes: &mut Mistakes) {
+    let (needed, most) = (bytes.div_ceil(1024), CONFIG_ARENA_BYTES / 1024);
+    mistakes.at_line(
+        text,
+        1,
+        format_args!("reading this file would take {needed} KiB: this build has {most} for that (FLAGSTONE_CONFIG_ARENA_KIB)"),
+        format_args!("it has very many keys, tables or signs: leave some out, or build with a larger FLAGSTONE_CONFIG_ARENA_KIB"),
+    );
 }
 
 /// Turns syntax errors into mistakes, the first of each line.
 struct Errors<'a> {
     text: &'a str,
     mistakes: &'a mut Mistakes,
+    /// The line of the last error: a further one in it follows from that as a rule, and need not be looked up.
+    told: core::ops::Range<usize>,
+    /// Where a string begins that its line does not end: the lines behind it may have been meant to belong to it.
+    open: Option<usize>,
+    /// Behind an array that was not closed nothing can be told.
+    lost: bool,
 }
 
 impl ErrorSink for Errors<'_> {
     fn report_error(&mut self, error: ParseError) {
+        if self.lost {
+            return;
+        }
+        if self.mistakes.is_full() {
+            return self.mistakes.at(self.text, 0..0, format_args!(""), format_args!(""));
+        }
         let span = error.unexpected().or(error.context()).unwrap_or_default();
-        report(self.text, span.start()..span.end(), Told(&error), self.mistakes);
+        let range = span.start()..span.end();
+        if self.told.contains(&range.start) {
+            return;
+        }
+        if let Some(open) = self.open
+            && is_one_value(self.text.get(open..range.start).unwrap_or_default())
+        {
+            // What was looked at is not looked at again.
+            self.open = Some(range.start);
+            return;
+        }
+        let line = place::line(self.text.as_bytes(), place::line_of(self.text.as_bytes(), range.start));
+        self.told = line.start..line.end + 1;
+        self.open = error.description().ends_with("string").then_some(line.end);
+        let in_array = error.description().contains("array element");
+        if in_array && self.text[line.start..].trim_start().starts_with(begins_key) && self.text[line.clone()].contains('=') {
+            self.lost = true;
+            let message = format_args!("an array above this line is not closed");
+            self.mistakes.at(self.text, range, message, format_args!("write its ]; what follows was not looked at"));
+        } else if range.is_empty() && error.description().starts_with("string values must") {
+            self.mistakes.at(self.text, range, format_args!("the value is missing"), format_args!("for example ttl = \"5m\""));
+        } else if self.open.is_some() && error.description().starts_with("invalid") {
+            let hint = format_args!("it ends in its line; text of several lines stands between \"\"\" and \"\"\"");
+            self.mistakes.at(self.text, range, format_args!("{}", Told(&error)), hint);
+        } else {
+            report(self.text, range, Told(&error), self.mistakes);
+        }
     }
 }
 
-/// Adds a syntax error unless its line has one: a second one follows from the first as a rule.
-pub(super) fn report(text: &str, range: core::ops::Range<usize>, message: impl fmt::Display, mistakes: &mut Mistakes) {
-    if mistakes.has_line(super::place::line_of(text.as_bytes(), range.start)) {
-        return;
-    }
-    let word = text.get(range.clone()).unwrap_or_default();
-    match hint(text, word, range.start) {
-        Some((before, quoted)) => mistakes.at(text, range, format_args!("{message}"), format_args!("{before}{}", Quoted(quoted))),
+/// Whether no line of a text begins a key or a section.
+fn is_one_value(text: &str) -> bool {
+    text.lines().all(|line| {
+        let word = line.split('=').next().unwrap_or_default().trim();
+        let key = line.contains('=') && !word.is_empty() && word.chars().all(|letter| begins_key(letter) || letter == '.');
+        !key && !line.trim_start().starts_with('[')
+    })
+}
+
+/// Whether a letter may begin a key without quotes.
+fn begins_key(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-')
+}
+
+/// Adds a syntax error.
+fn report(text: &str, range: core::ops::Range<usize>, message: impl fmt::Display, mistakes: &mut Mistakes) {
+    match bare_value(text, range.clone()) {
+        Some(value) => {
+            mistakes.at(text, range, format_args!("{message}"), format_args!("text stands in quotes: {}", Quoted(value)))
+        }
         None => mistakes.at(text, range, format_args!("{message}"), format_args!("")),
     }
 }
 
-/// What was probably meant: a bare word where a value should be.
-fn hint<'a>(text: &'a str, word: &'a str, at: usize) -> Option<(&'static str, &'a str)> {
-    let line = super::place::line(text.as_bytes(), super::place::line_of(text.as_bytes(), at));
-    let (_, value) = text.get(line)?.split_once('=')?;
+/// The value of a line, where the error lies in it and it has no quotes.
+fn bare_value(text: &str, range: core::ops::Range<usize>) -> Option<&str> {
+    let line = place::line(text.as_bytes(), place::line_of(text.as_bytes(), range.start));
+    let (key, value) = text.get(line.clone())?.split_once('=')?;
     let value = value.split(['#', ',', '}', ']']).next()?.trim();
-    let bare = !value.is_empty() && !value.starts_with(['"', '\'', '[', '{']) && value.contains(word);
-    bare.then_some(("text stands in quotes: ", value))
+    let bare = !value.is_empty() && !value.contains('=') && !value.starts_with(['"', '\'', '[', '{']);
+    (bare && range.start > line.start + key.len()).then_some(value)
 }
 
 /// An error's words.
@@ -103,108 +166,5 @@ impl fmt::Display for Told<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Counts what the tree of the document will take, and looks into its words.
-struct Counts<'s> {
-    source: Source<'s>,
-    tables: usize,
-    keys: usize,
-    values: usize,
-    /// Open arrays and inline tables.
-    depth: usize,
-    /// Segments of the running key.
-    key: usize,
-    /// Segments of the running header.
-    header: usize,
-    is_header: bool,
-}
-
-impl Counts<'_> {
-    /// Whether one more level is allowed; says so where it is not.
-    fn deeper(&mut self, span: Span, error: &mut dyn ErrorSink) -> bool {
-        self.depth += 1;
-        let allowed = self.depth + self.key + self.header <= DEPTH;
-        if !allowed {
-            error.report_error(ParseError::new("nested deeper than eight levels").with_unexpected(span));
-        }
-        allowed
-    }
-
-    fn opens_header(&mut self) {
-        self.tables += 1;
-        self.is_header = true;
-        self.header = 0;
-        self.key = 0;
-    }
-}
-
-impl EventReceiver for Counts<'_> {
-    fn std_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.opens_header();
-    }
-
-    fn std_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.is_header = false;
-    }
-
-    fn array_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.opens_header();
-        self.values += 1;
-    }
-
-    fn array_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.is_header = false;
-    }
-
-    fn inline_table_open(&mut self, span: Span, error: &mut dyn ErrorSink) -> bool {
-        self.tables += 1;
-        self.values += 1;
-        self.deeper(span, error)
-    }
-
-    fn inline_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.depth = self.depth.saturating_sub(1);
-    }
-
-    fn array_open(&mut self, span: Span, error: &mut dyn ErrorSink) -> bool {
-        self.values += 1;
-        self.deeper(span, error)
-    }
-
-    fn array_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.depth = self.depth.saturating_sub(1);
-    }
-
-    fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
-        self.keys += 1;
-        let segments = if self.is_header { &mut self.header } else { &mut self.key };
-        *segments += 1;
-        if self.depth + self.key + self.header > DEPTH {
-            error.report_error(ParseError::new("nested deeper than eight levels").with_unexpected(span));
-        }
-        if let Some(raw) = self.source.get(span) {
-            toml_parser::Raw::new_unchecked(raw.as_str(), encoding, span).decode_key(&mut (), error);
-        }
-    }
-
-    fn key_sep(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.tables += 1;
-    }
-
-    fn newline(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.key = 0;
-    }
-
-    fn key_val_sep(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.key = 0;
-    }
-
-    fn scalar(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
-        self.values += 1;
-        if let Some(raw) = self.source.get(span) {
-            let _ = toml_parser::Raw::new_unchecked(raw.as_str(), encoding, span).decode_scalar(&mut (), error);
-        }
     }
 }

@@ -5,8 +5,10 @@ use super::net::Net;
 use super::slots::State;
 use crate::api::problem::Problem;
 use crate::api::route::Ops;
+use crate::config::nearest::nearest;
 use crate::memory::sink::Sink;
 use crate::ops::metrics::{CloseReason, RouteKind};
+use crate::policy::flags::{Flag, Wanted};
 
 impl<N: Net> Front<N> {
     /// Does it, and says what was done.
@@ -23,8 +25,46 @@ impl<N: Net> Front<N> {
                 log::info!("an operator reset the connection pool: {closed} idle connections closed");
                 self.answer_done(index, "closed", closed);
             }
+            Ops::Flag => match self.set_flag(index) {
+                Ok(flag) => {
+                    let wanted = self.flags.seen(flag).set;
+                    match wanted {
+                        Some(wanted) => log::info!("an operator set the flag {}: {wanted}", flag.name()),
+                        None => log::info!("an operator gave the flag {} back to the configuration", flag.name()),
+                    }
+                    let status = self.render(index, Ops::Flags);
+                    self.answer_rendered(index, status);
+                }
+                Err(problem) => self.answer_problem(index, RouteKind::Ops, &problem),
+            },
             _ => self.answer_problem(index, RouteKind::Ops, &Problem::no_route(false)),
         }
+    }
+
+    /// Sets the flag that the path names to what the body says: `on`, `off`, `25%`, or `configured` to take that back.
+    fn set_flag(&mut self, index: u16) -> Result<Flag, Problem> {
+        let Some(exchange) = self.slots.peek(index).exchange.as_ref() else { return Err(Problem::no_route(false)) };
+        let (bytes, request) = (exchange.current(), exchange.request());
+        let name = request.path(bytes).strip_prefix(b"/-/flags/").unwrap_or_default();
+        let name = core::str::from_utf8(name).unwrap_or_default();
+        let names = || Flag::ALL.into_iter().map(Flag::name);
+        let flag = Flag::named(name).ok_or_else(|| {
+            let problem = Problem::new(404, "unknown-flag", "Unknown flag").allow(names());
+            problem.detail(format_args!("There is no flag of this name.")).did_you_mean(nearest(name, names()))
+        })?;
+        // JSON's quotes may stay on.
+        let value = core::str::from_utf8(request.body(bytes)).unwrap_or_default().trim().trim_matches('"');
+        let wanted = match value {
+            "configured" => None,
+            value => Some(Wanted::read(value).map_err(|error| {
+                let problem = Problem::new(400, "malformed-flag", "Malformed flag").detail(format_args!("{error}"));
+                problem
+                    .hint(format_args!("send the bare value as the body"))
+                    .allow(["on", "off", "25%", "configured"].into_iter())
+            })?),
+        };
+        self.flags.set(flag, wanted);
+        Ok(flag)
     }
 
     /// Ends every connection but `index` that waits for its client's next request.

@@ -15,6 +15,7 @@ use crate::http::response::HeadWriter;
 use crate::job::{Made, Micros, Reply, SlotId, Stamp, Task};
 use crate::memory::Full;
 use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
+use crate::policy::flags::Flag;
 
 /// Where an answer came from: the X-Cache field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,9 @@ impl<N: Net> Front<N> {
 
     /// Joins a query under way that will give this very answer: one that has not begun, or one that began in the present state.
     fn join(&mut self, index: u16, key: Key, current: Stamp) -> bool {
+        if !self.has_feature(index, Flag::SingleFlight) {
+            return false;
+        }
         let running = self.running.is_some_and(|running| running.key == key && running.stamp == Some(current));
         if !running && !self.queue.slots().any(|slot| self.slots.peek(slot).key == key) {
             return false;

@@ -116,7 +116,9 @@ impl<N: Net> Front<N> {
             }
             None => {
                 exchange.clear();
-                self.spare_exchange = Some(exchange);
+                if let Some(exchange) = self.slots.bring_home(exchange) {
+                    self.spare_exchange = Some(exchange);
+                }
                 false
             }
         }

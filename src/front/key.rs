@@ -9,7 +9,7 @@ use super::answer::Store;
 use super::cache::{Key, Lifetime};
 use super::net::Net;
 use super::slots::{NEVER, State};
-use super::{Front, MS};
+use super::{Front, MS, QUEUE};
 use crate::api::named;
 use crate::api::problem::Problem;
 use crate::api::route::Route;
@@ -18,6 +18,7 @@ use crate::http::accept::{self, Media};
 use crate::http::prefer;
 use crate::job::Task;
 use crate::memory::Span;
+use crate::policy::flags::Flag;
 
 /// How the answers of a route are kept.
 #[derive(Clone, Copy)]
@@ -41,11 +42,18 @@ impl<N: Net> Front<N> {
     /// # Errors
     /// A 400 or 406 when the request does not fit its route.
     pub(super) fn key(&mut self, index: u16, task: Task) -> Result<Key, Problem> {
-        match task {
+        let key = match task {
             Task::Tables => Ok(self.key_of_tables(index)),
             Task::Route(place) => self.key_of_route(index, usize::from(place)),
             Task::Change(_) => Ok(0),
-        }
+        }?;
+        Ok(if key != 0 && self.has_feature(index, Flag::Cache) { key } else { 0 })
+    }
+
+    /// Whether this connection's client has a feature.
+    pub(super) fn has_feature(&mut self, index: u16, flag: Flag) -> bool {
+        let client = self.asking(index);
+        self.flags.on(flag, client)
     }
 
     fn key_of_tables(&mut self, index: u16) -> Key {
@@ -149,6 +157,7 @@ impl<N: Net> Front<N> {
     /// Serves by another configuration from now on; the old one is handed back. Requests that wait are judged anew.
     pub fn set_config(&mut self, config: Rc<Config>) -> Rc<Config> {
         let old = std::mem::replace(&mut self.setup.config, config);
+        self.flags.configure(self.setup.config.flags);
         self.note_routes();
         self.judge_waiting_anew();
         old
@@ -175,6 +184,7 @@ impl<N: Net> Front<N> {
 
     /// Requests that wait for the back are judged anew, by the configuration that runs now.
     fn judge_waiting_anew(&mut self) {
+        let mut waiting: heapless::Vec<u16, QUEUE> = heapless::Vec::new();
         for index in self.slots.places() {
             match self.slots.peek(index).state {
                 State::Queued => {
@@ -185,12 +195,14 @@ impl<N: Net> Front<N> {
             }
             let now = self.now;
             self.slots.at(index).enter(State::Running, now, NEVER);
+            let pushed = waiting.push(index);
+            assert!(pushed.is_ok(), "no more wait than there are slots that can ask");
         }
-        for index in self.slots.places() {
-            if self.slots.peek(index).state == State::Running {
-                self.answer_request(index);
-                self.drive(index);
-            }
+        for index in waiting {
+            self.serving = Some(index);
+            self.answer_request(index);
+            self.drive(index);
+            self.serving = None;
         }
     }
 }

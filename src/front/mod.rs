@@ -41,6 +41,7 @@ use crate::ops::readings::Readings;
 use crate::policy::attempts::Attempts;
 use crate::policy::clients::ClientCounts;
 use crate::policy::fair_queue::FairQueue;
+use crate::policy::flags::Flags;
 use crate::policy::hosts::Hosts;
 use crate::policy::memory_level::{Level, MemoryLevel};
 use cache::Cache;
@@ -115,6 +116,7 @@ pub struct Front<N: Net> {
     route_keys: Box<[cache::Key]>,
     cors: cors::Cors,
     attempts: Attempts<ATTEMPTS>,
+    flags: Flags,
     /// Keys of raw targets seen lately: (hash of the target as sent, key).
     shortcuts: Box<[cache::Shortcut]>,
     freshness: Option<Rc<dyn Current>>,
@@ -156,6 +158,7 @@ impl<N: Net> Front<N> {
         let listeners = setup.listeners.iter().map(|&kind| listener::Listener::new(kind)).collect();
         let now = net.now();
         let cache = Cache::new(regions.cache);
+        let flags = Flags::new(setup.config.flags);
         let mut front = Front {
             net,
             setup,
@@ -170,6 +173,7 @@ impl<N: Net> Front<N> {
             route_keys: vec![0; crate::budget::ROUTES].into_boxed_slice(),
             cors: cors::Cors::default(),
             attempts: Attempts::new(),
+            flags,
             shortcuts: vec![(0, 0); crate::budget::CACHE_TABLE].into_boxed_slice(),
             freshness: None,
             joined: 0,
@@ -402,8 +406,8 @@ impl<N: Net> Front<N> {
         let slot = self.slots.at(index);
         let (client, refused) = (slot.client, slots::Part::of(usize::from(index)) == slots::Part::Refusal);
         if slot.state == State::Running && slot.exchange.is_none() {
+            // One spare is enough for one job; of a batch's places the others wait for its end.
             slot.exchange = self.spare_exchange.take();
-            assert!(slot.exchange.is_some(), "only one job runs, so one spare is enough");
         }
         self.output.release(&mut slot.out);
         self.metrics.closed[reason as usize] += 1;

@@ -5,14 +5,17 @@ use super::slots::{Part, State};
 use super::{Front, Page};
 use crate::api::route::Ops;
 use crate::budget;
+use crate::memory::sink::Full;
+use crate::ops::configuration_pages::FlagUse;
 use crate::ops::log_ring;
 use crate::ops::pages::{self, Snapshot, Use};
+use crate::policy::flags::{Flag, Wanted};
 
 impl<N: Net> Front<N> {
     /// Renders a page into the front's buffer; its status.
     pub(super) fn render(&mut self, index: u16, page: Ops) -> u16 {
         let details = self.sees_all(index);
-        let uses = self.uses();
+        let (uses, flags) = (self.uses(), self.flag_uses());
         let states = self.slots.states();
         let mut connections = [("", 0); State::LABELS.len()];
         for (place, (label, count)) in connections.iter_mut().zip(State::LABELS.into_iter().zip(states)) {
@@ -27,6 +30,7 @@ impl<N: Net> Front<N> {
             readings: &self.readings,
             connections: &connections,
             cache: self.cache_page(),
+            flags: &flags,
             uses: &uses,
             queued: self.queue.len() as u64,
             oldest_wait_micros: self.queue.oldest().map_or(0, |since| self.now.saturating_sub(since)),
@@ -41,7 +45,8 @@ impl<N: Net> Front<N> {
             Ops::Metrics => pages::put_metrics(&all, sink),
             Ops::Status => pages::put_status(&all, sink),
             Ops::Budget => pages::put_budget(&all, sink),
-            _ => pages::put_status(&all, sink),
+            Ops::Flags => pages::put_flags(&all, sink),
+            _ => Err(Full),
         };
         if rendered.is_err() {
             log::error!("an operators' page is longer than {} bytes", budget::OPS_ANSWER_BYTES);
@@ -65,6 +70,21 @@ impl<N: Net> Front<N> {
             verified: counts.verified,
             on: self.freshness.is_some() && !self.cache.resting(self.now),
         }
+    }
+
+    fn flag_uses(&self) -> [FlagUse; Flag::ALL.len()] {
+        Flag::ALL.map(|flag| {
+            let seen = self.flags.seen(flag);
+            FlagUse {
+                name: flag.name(),
+                configured: seen.configured.map(Wanted::in_percent),
+                set: seen.set.map(Wanted::in_percent),
+                asked: seen.asked,
+                on: seen.on,
+                doubtful: seen.doubtful,
+                drift: seen.drift,
+            }
+        })
     }
 
     fn uses(&self) -> [Use; 10] {

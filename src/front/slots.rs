@@ -201,6 +201,8 @@ impl<S> Slot<S> {
 pub struct Slots<S> {
     slab: Slab<Slot<S>>,
     free: [heapless::Vec<u16, CONNECTIONS>; 3],
+    /// Places of ended connections whose request is still with the back: they can be taken again when a buffer has come home.
+    lacking: heapless::Vec<u16, CONNECTIONS>,
     used_high: usize,
 }
 
@@ -219,7 +221,7 @@ impl<S> Slots<S> {
             let pushed = free[Part::of(index) as usize].push(index as u16);
             assert!(pushed.is_ok(), "each list holds the whole table");
         }
-        Slots { slab, free, used_high: 0 }
+        Slots { slab, free, lacking: heapless::Vec::new(), used_high: 0 }
     }
 
     /// The slot at a place.
@@ -254,7 +256,9 @@ impl<S> Slots<S> {
     pub fn put_back(&mut self, index: u16) -> Option<S> {
         let slot = &mut self.slab[index as usize];
         assert!(slot.state != State::Free && slot.out.is_empty(), "a slot is freed once, after its output");
-        assert_eq!(slot.exchange.is_some(), Part::of(index as usize) != Part::Refusal, "a slot keeps a request buffer");
+        let part = Part::of(index as usize);
+        assert!(slot.exchange.is_none() || part != Part::Refusal, "nobody is heard in the refusal part");
+        let lacks = slot.exchange.is_none() && part != Part::Refusal;
         let exchange = slot.exchange.take().map(|mut exchange| {
             exchange.clear();
             exchange
@@ -262,9 +266,19 @@ impl<S> Slots<S> {
         let socket = slot.socket.take();
         let (generation, in_ready, in_dirty) = (slot.generation.wrapping_add(1), slot.in_ready, slot.in_dirty);
         *slot = Slot { generation, in_ready, in_dirty, ..Slot::free(exchange) };
-        let pushed = self.free[Part::of(index as usize) as usize].push(index);
+        let list = if lacks { &mut self.lacking } else { &mut self.free[part as usize] };
+        let pushed = list.push(index);
         assert!(pushed.is_ok(), "a list holds the whole table");
         socket
+    }
+
+    /// Takes a request buffer whose connection has ended: for a place that lacks one, or back to the caller.
+    pub fn bring_home(&mut self, exchange: Box<Exchange>) -> Option<Box<Exchange>> {
+        let Some(index) = self.lacking.pop() else { return Some(exchange) };
+        self.slab[index as usize].exchange = Some(exchange);
+        let pushed = self.free[Part::of(index as usize) as usize].push(index);
+        assert!(pushed.is_ok(), "a list holds the whole table");
+        None
     }
 
     /// Free slots of a part.
@@ -274,7 +288,7 @@ impl<S> Slots<S> {
 
     /// Slots with a connection.
     pub fn in_use(&self) -> usize {
-        CONNECTIONS - self.free.iter().map(|list| list.len()).sum::<usize>()
+        CONNECTIONS - self.free.iter().map(|list| list.len()).sum::<usize>() - self.lacking.len()
     }
 
     /// The most that `in_use` has been.

@@ -2,6 +2,7 @@
 //!
 //! Knows names and numbers; who counts and who asks is above it.
 
+pub mod configuration_pages;
 pub mod log_ring;
 pub mod metrics;
 pub mod pages;

@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Write};
 
+use super::configuration_pages::{self, FlagUse};
 use super::metrics::{CloseReason, DURATION_BOUNDS, Durations, GapCause, Metrics, Refusal, RouteKind, STATUSES};
 use super::readings::Readings;
 use crate::budget;
@@ -57,6 +58,8 @@ pub struct Snapshot<'s> {
     pub oldest_wait_micros: u64,
     /// Log lines dropped.
     pub log_dropped: u64,
+    /// The flags.
+    pub flags: &'s [FlagUse],
     /// Whether the server is stopping.
     pub draining: bool,
     /// Seconds since the start.
@@ -99,6 +102,14 @@ pub fn put_budget(all: &Snapshot, sink: &mut impl Sink) -> Result<(), Full> {
     budget_page(all, &mut out).map_err(|_| Full)
 }
 
+/// `/-/flags`: what is wanted, said at run time and seen of each flag.
+///
+/// # Errors
+/// [`Full`] when the sink is.
+pub fn put_flags(all: &Snapshot, sink: &mut impl Sink) -> Result<(), Full> {
+    configuration_pages::put_flags(all.flags, &mut Text(sink)).map_err(|_| Full)
+}
+
 /// `/-/health` and `/-/ready`: under 100 bytes for everybody, each component's state for operators.
 ///
 /// # Errors
@@ -121,13 +132,30 @@ pub fn put_health(all: &Snapshot, good: bool, details: bool, sink: &mut impl Sin
     written.map_err(|_| Full)
 }
 
-fn head(out: &mut impl Write, name: &str, kind: &str, help: &str) -> fmt::Result {
+pub(super) fn head(out: &mut impl Write, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
-fn single(out: &mut impl Write, name: &str, kind: &str, help: &str, value: u64) -> fmt::Result {
+pub(super) fn single(out: &mut impl Write, name: &str, kind: &str, help: &str, value: u64) -> fmt::Result {
     head(out, name, kind, help)?;
     writeln!(out, "{name} {value}")
+}
+
+/// Text as a JSON string.
+pub(super) struct Quoted<'t>(pub &'t str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_char('"')?;
+        for letter in self.0.chars() {
+            match letter {
+                '"' | '\\' => write!(out, "\\{letter}")?,
+                letter if letter.is_control() => write!(out, "\\u{:04x}", letter as u32)?,
+                letter => out.write_char(letter)?,
+            }
+        }
+        out.write_char('"')
+    }
 }
 
 /// Microseconds as seconds, exactly.
@@ -148,6 +176,7 @@ fn metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     cache_metrics(&all.cache, out)?;
     back_metrics(all, out)?;
     memory_metrics(all, out)?;
+    configuration_pages::put_metrics(&all.readings.configuration, all.flags, out)?;
     process_metrics(all, out)
 }
 
@@ -357,6 +386,7 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
         ]
         .into_iter(),
     )?;
+    configuration_pages::put_status(&readings.configuration, all.flags, out)?;
     let (process, heap) = (&readings.process, &readings.heap);
     counts(
         out,
@@ -372,6 +402,8 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
             ("heap_bytes", heap.live as u64),
             ("heap_peak_bytes", heap.peak as u64),
             ("heap_allocations_since_ready", heap.sealed_allocations),
+            ("configuration_heap_bytes", readings.configuration_heap.live as u64),
+            ("configuration_heap_peak_bytes", readings.configuration_heap.peak as u64),
             ("sqlite_heap_bytes", database.heap_bytes),
             ("sqlite_heap_peak_bytes", database.heap_peak_bytes),
             ("sqlite_largest_allocation_bytes", database.largest_bytes),

@@ -3,6 +3,7 @@
 //! Pure: no socket, no clock, no file, no database. Each takes its size as a parameter and is tested with a table of cases.
 
 pub mod attempts;
+pub mod batch_window;
 pub mod cache_index;
 pub mod clients;
 pub mod credentials;

@@ -33,6 +33,10 @@ pub struct Block<'a> {
     pub ops: Option<&'a Address>,
     /// This machine's name, see [`hostname`].
     pub hostname: &'a str,
+    /// The configuration's file and, if it has one, the name of the token that opens /-/.
+    pub configuration: Option<(&'a Path, Option<&'a str>)>,
+    /// The named routes, `GET /api/latest/:sensor`.
+    pub routes: &'a [String],
     /// The names of the tables and views that are served.
     pub tables: &'a [String],
     /// The memory sheet's total in bytes.
@@ -51,6 +55,9 @@ impl Block<'_> {
         let mut text = format!("flagstone {}\n", self.version);
         let size = size_text(self.size);
         line(&mut text, "database", &format!("{} ({size}, {})", shell_word(self.database), self.journal_mode));
+        if let Some((file, _)) = self.configuration {
+            line(&mut text, "config", &shell_word(file));
+        }
         let mut label = "serving";
         for place in self.listen.iter().flat_map(|address| self.places(address)) {
             line(&mut text, label, &place);
@@ -59,7 +66,13 @@ impl Block<'_> {
         if let Some(status) = self.status() {
             line(&mut text, "status", &status);
         }
-        self.tables(&mut text);
+        match (self.routes, self.tables) {
+            (routes, []) if !routes.is_empty() => {}
+            (_, tables) => names(&mut text, "tables", tables),
+        }
+        if !self.routes.is_empty() {
+            names(&mut text, "routes", self.routes);
+        }
         line(&mut text, "memory", &format!("{}, fixed; it will not grow", size_text(self.memory_total)));
         if let Some(command) = self.open_command() {
             line(&mut text, "network", "only this machine can reach it; to open it to your network:");
@@ -100,39 +113,16 @@ impl Block<'_> {
         if let Some(ops) = self.ops {
             return on(ops);
         }
+        if let Some((_, token)) = self.configuration {
+            // Behind a proxy everyone looks near.
+            return token.and_then(|token| Some(format!("{} (with the token {token})", on(self.listen.first()?)?)));
+        }
         // From elsewhere than loopback nothing but /-/health and /-/ready is answered.
         let is_near = |address: &&Address| match address {
             Address::Tcp(address) => address.ip().is_unspecified() || address.ip().is_loopback(),
             Address::Unix(_) => true,
         };
         self.listen.iter().find(is_near).and_then(on)
-    }
-
-    fn tables(&self, text: &mut String) {
-        let count = self.tables.len();
-        if count == 0 {
-            return line(text, "tables", "none yet");
-        }
-        let mut words: Vec<String> = self.tables.iter().take(NAMES_SHOWN).map(|name| shown(name)).collect();
-        for word in words.iter_mut().take(count.min(NAMES_SHOWN) - 1) {
-            word.push(',');
-        }
-        if count > NAMES_SHOWN {
-            words.push(format!("and {} more", count - NAMES_SHOWN));
-        }
-        let mut value = format!("{count}:");
-        let mut label = "tables";
-        for word in words {
-            if INDENT + value.chars().count() + 1 + word.chars().count() > WIDTH {
-                line(text, label, &value);
-                label = "";
-                value = word;
-            } else {
-                value.push(' ');
-                value.push_str(&word);
-            }
-        }
-        line(text, label, &value);
     }
 
     /// How to open it to the network, when nothing but loopback and sockets is listened on.
@@ -175,6 +165,33 @@ impl Block<'_> {
 /// This machine's name, as the kernel knows it.
 pub fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// How many names there are, and the first of them.
+fn names(text: &mut String, mut label: &str, names: &[String]) {
+    let count = names.len();
+    if count == 0 {
+        return line(text, label, "none yet");
+    }
+    let mut words: Vec<String> = names.iter().take(NAMES_SHOWN).map(|name| shown(name)).collect();
+    for word in words.iter_mut().take(count.min(NAMES_SHOWN) - 1) {
+        word.push(',');
+    }
+    if count > NAMES_SHOWN {
+        words.push(format!("and {} more", count - NAMES_SHOWN));
+    }
+    let mut value = format!("{count}:");
+    for word in words {
+        if INDENT + value.chars().count() + 1 + word.chars().count() > WIDTH {
+            line(text, label, &value);
+            label = "";
+            value = word;
+        } else {
+            value.push(' ');
+            value.push_str(&word);
+        }
+    }
+    line(text, label, &value);
 }
 
 fn line(text: &mut String, label: &str, value: &str) {
@@ -226,6 +243,8 @@ mod tests {
             listen,
             ops: None,
             hostname: "pi.example.org",
+            configuration: None,
+            routes: &[],
             tables,
             memory_total: 209_715_200,
             notes: &[],
@@ -281,6 +300,17 @@ flagstone 0.1.0 (SQLite 3.54.0)
             let block = Block { ops: ops.as_ref(), ..block(&listen, &[]) };
             assert_eq!(block.status().as_deref(), expected, "{listen:?}");
         }
+    }
+
+    #[test]
+    fn with_a_configuration_routes_are_shown_and_status_needs_its_token() {
+        let (listen, routes) = (addresses(&["8080"]), ["GET /api/latest/:sensor".to_owned()]);
+        let with =
+            |token| Block { configuration: Some((Path::new("f.toml"), token)), routes: &routes, ..block(&listen, &[]) }.render();
+        let text = with(Some("admin"));
+        assert!(text.contains("  config    f.toml\n") && text.contains("  routes    1: GET /api/latest/:sensor\n"), "{text}");
+        assert!(text.contains("/-/status (with the token admin)\n") && !text.contains("tables"), "{text}");
+        assert!(!with(None).contains("/-/status"));
     }
 
     #[test]

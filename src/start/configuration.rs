@@ -58,9 +58,39 @@ impl Configuration {
     /// # Errors
     /// 78 with every mistake, 66 is not among them: the database has not been looked at.
     pub(super) fn read(
-        options: &Options, state: impl FnOnce(Option<&Path>) -> State,
+        options: &Options, heap: &'static ProcessHeap, state: impl FnOnce(Option<&Path>) -> State,
     ) -> Result<(Configuration, State), StartError> {
-        let mut made = Configuration {
+        let mut made = Configuration::empty(options);
+        let read = heap.aside(|| made.read_running());
+        let folder = made.running.state.filter(|_| read.is_ok()).map(|span| PathBuf::from(made.running.text(span)));
+        let state = state(folder.as_deref());
+        made.kept = match &state.folder {
+            Some(folder) => Kept::open(folder, &mut made.history),
+            None => Kept::nowhere(state.note.clone().unwrap_or_default()),
+        };
+        heap.aside(|| match read {
+            _ if options.safe => {
+                made.be_safe(read.is_ok());
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(error) => made.fall_back(options, error),
+        })?;
+        Ok((made, state))
+    }
+
+    /// The file alone, without what was kept of earlier ones.
+    ///
+    /// # Errors
+    /// 78 with every mistake.
+    pub(super) fn alone(options: &Options) -> Result<Configuration, StartError> {
+        let mut made = Configuration::empty(options);
+        made.read_running()?;
+        Ok(made)
+    }
+
+    fn empty(options: &Options) -> Configuration {
+        Configuration {
             file: options.config.clone(),
             running: Rc::new(Config::new()),
             next: Rc::new(Config::new()),
@@ -74,20 +104,7 @@ impl Configuration {
             history: History::new(),
             kept: Kept::nowhere(String::new()),
             seen: readings::Configuration::default(),
-        };
-        let read = made.read_running();
-        let folder = made.running.state.filter(|_| read.is_ok()).map(|span| PathBuf::from(made.running.text(span)));
-        let state = state(folder.as_deref());
-        made.kept = match &state.folder {
-            Some(folder) => Kept::open(folder, &mut made.history),
-            None => Kept::nowhere(state.note.clone().unwrap_or_default()),
-        };
-        if options.safe {
-            made.be_safe(read.is_ok());
-        } else if let Err(error) = read {
-            made.fall_back(options, error)?;
         }
-        Ok((made, state))
     }
 
     /// The running one.
@@ -98,11 +115,6 @@ impl Configuration {
     /// The file, as messages name it.
     fn name(&self) -> String {
         self.file.as_ref().map_or_else(String::new, |file| file.display().to_string())
-    }
-
-    /// What was read last.
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.room[..self.len]).unwrap_or_default()
     }
 
     fn read_running(&mut self) -> Result<(), StartError> {
@@ -223,14 +235,24 @@ impl Configuration {
         if self.mistakes.is_empty() { Ok(addresses) } else { Err(self.refusal()) }
     }
 
-    /// What the start has to see before it serves: the SQL against the database, and who could write.
+    /// Checks the SQL against the database, and who could write, and notes that the server starts with it.
     ///
     /// # Errors
     /// 78 with every mistake.
     pub(super) fn check_at_start(&mut self, back: &mut Back<'_>, listen: &[Address], now: u64) -> Result<(), StartError> {
-        if self.file.is_none() {
-            return Ok(());
+        if self.file.is_some() {
+            self.validate(back, listen)?;
+            self.keep_good();
+            self.record(Outcome::Started, Changed::new(), now);
         }
+        Ok(())
+    }
+
+    /// Checks the SQL against the database, and who could write.
+    ///
+    /// # Errors
+    /// 78 with every mistake.
+    pub(super) fn validate(&mut self, back: &mut Back<'_>, listen: &[Address]) -> Result<(), StartError> {
         self.mistakes.clear();
         let running = Rc::clone(&self.running);
         let text = std::str::from_utf8(&self.room[..self.len]).unwrap_or_default();
@@ -240,8 +262,6 @@ impl Configuration {
             self.mistakes.sort();
             return Err(self.refusal());
         }
-        self.keep_good();
-        self.record(Outcome::Started, Changed::new(), now);
         Ok(())
     }
 
@@ -331,7 +351,7 @@ impl Configuration {
             log::warn!("listen, ops and state change at the next start only");
         }
         self.running_hash = hash;
-        Ok(Some(history::changed(core::iter::empty())))
+        Ok(Some(history::changed(config::changed_keys(&self.running, next).names.iter().map(|name| name.as_str()))))
     }
 
     /// Brings the text of the next configuration into the room.

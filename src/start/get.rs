@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 
-use super::serve::{self, Parts};
+use super::serve::{self, Parts, ProcessHeap};
 use super::{Exit, StartError, state};
 use crate::back::Back;
 use crate::back::open::How;
@@ -17,18 +17,18 @@ use crate::http;
 ///
 /// # Errors
 /// As for serving, but for addresses.
-pub fn get(path: &str, options: &Options) -> Result<u8, StartError> {
+pub fn get(path: &str, options: &Options, heap: &'static ProcessHeap) -> Result<u8, StartError> {
     let mut parts = Parts::take()?;
     let database = serve::database(options, &mut parts)?;
-    let (mut configuration, state) = serve::configuration(options, &database)?;
+    let (mut configuration, state) = serve::configuration(options, heap, &database)?;
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
     let page_slots = serve::install(&mut arenas, &database, &state)?;
-    let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
+    let how = How { immutable: database.immutable, writable: false, page_slots, page_bytes: database.facts.page_size as usize };
     let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
         .map_err(|error| serve::cannot_open(&database.facts, &error))?;
     let mut back = Back::new(&conn, workspace, state::random(), started, configuration.running())
         .map_err(|error| serve::cannot_read(&database.facts, &error))?;
-    configuration.check_at_start(&mut back, &[], 0)?;
+    configuration.validate(&mut back, &[])?;
     let failed = |error: std::io::Error| serve::internal(&format!("--get failed: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;

@@ -5,11 +5,12 @@
 
 pub mod address;
 pub mod block;
+pub mod check;
 pub mod client;
 mod configuration;
 pub mod get;
 pub mod inspect;
-mod kept;
+pub mod kept;
 pub mod listen;
 pub mod port_holder;
 pub mod serve;

@@ -98,7 +98,7 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
     let mut parts = Parts::take()?;
     let mut database = database(options, &mut parts)?;
     let served = served(options, &database.path);
-    let (mut configuration, state) = heap.aside(|| configuration(options, &database))?;
+    let (mut configuration, state) = configuration(options, heap, &database)?;
     let mut bound = Vec::new();
     for address in &configuration.listen(options)? {
         bound.push((listen::bind(address, &served)?, Listening::Public));
@@ -118,7 +118,7 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
         let page_slots = install(&mut arenas, &database, &state);
         let end = page_slots.and_then(|page_slots| {
             let start = |front: &mut Front<MioNet>, around: &mut Around, conn: &Connection, back: &Back<'_>| {
-                print_block(&database, &listed, &state, back, options.demo.is_some(), &served);
+                print_block(&database, &listed, &state, around, back, options, &served);
                 around.seal(front, conn)
             };
             serve_open(&database, page_slots, workspace, &mut front, &mut reply, &mut around, start)
@@ -146,7 +146,7 @@ fn serve_open(
     database: &Database, page_slots: usize, workspace: &mut Workspace, front: &mut Front<MioNet>, reply: &mut Reply,
     around: &mut Around, start: impl FnOnce(&mut Front<MioNet>, &mut Around, &Connection, &Back<'_>) -> Result<(), StartError>,
 ) -> Result<End, StartError> {
-    let how = How { immutable: database.immutable, page_slots, page_bytes: database.facts.page_size as usize };
+    let how = How { immutable: database.immutable, writable: false, page_slots, page_bytes: database.facts.page_size as usize };
     // Looked at before it is opened: a file that takes its place in between is then noticed.
     around.watched = Watched::of(&database.path);
     // Once there are clients, the waiting is done while they are served.
@@ -215,8 +215,10 @@ fn reopen(
 }
 
 /// The configuration, and the state directory that it or the environment names.
-pub(super) fn configuration(options: &Options, database: &Database) -> Result<(Configuration, State), StartError> {
-    Configuration::read(options, |folder| state::state(&database.facts.resolved, folder))
+pub(super) fn configuration(
+    options: &Options, heap: &'static ProcessHeap, database: &Database,
+) -> Result<(Configuration, State), StartError> {
+    Configuration::read(options, heap, |folder| state::state(&database.facts.resolved, folder))
 }
 
 /// Finds, or for the demo makes, the database.
@@ -249,12 +251,13 @@ pub(super) fn install(arenas: &mut Arenas, database: &Database, state: &State) -
 }
 
 fn served(options: &Options, path: &Path) -> String {
-    match &options.demo {
+    let what = match &options.demo {
         Some(Demo::Temporary) => "--demo".to_string(),
         Some(Demo::Kept(folder)) => format!("--demo {}", shell_word(folder)),
         None if options.immutable => format!("--immutable {}", shell_word(path)),
         None => shell_word(path),
-    }
+    };
+    options.config.as_deref().map_or(what.clone(), |file| format!("-c {} {what}", shell_word(file)))
 }
 
 fn front(
@@ -300,13 +303,18 @@ pub fn install_log() {
 }
 
 fn print_block(
-    database: &Database, listed: &[(Address, Listening)], state: &State, back: &Back<'_>, is_demo: bool, served: &str,
+    database: &Database, listed: &[(Address, Listening)], state: &State, around: &Around, back: &Back<'_>, options: &Options,
+    served: &str,
 ) {
     let catalog = back.catalog();
     let tables: Vec<String> = catalog.exposed().map(|table| catalog.table_name(table).to_string()).collect();
     let listen: Vec<Address> =
         listed.iter().filter(|(_, kind)| *kind == Listening::Public).map(|(address, _)| address.clone()).collect();
     let ops = listed.iter().find(|(_, kind)| *kind == Listening::Ops).map(|(address, _)| address);
+    let config = around.configuration.running();
+    let routes: Vec<String> =
+        config.routes().iter().map(|route| format!("{} {}", route.verb.name(), config.text(route.path))).collect();
+    let token = config.ops_auth.map(|token| config.text(config.tokens[usize::from(token)].name));
     let mut notes = database.facts.notes.clone();
     notes.extend(state.note.clone());
     let version = crate::cli::version();
@@ -322,10 +330,12 @@ fn print_block(
         listen: &listen,
         ops,
         hostname: &block::hostname(),
+        configuration: options.config.as_deref().map(|file| (file, token)),
+        routes: &routes,
         tables: &tables,
         memory_total: (PROCESS_BYTES + KERNEL_BYTES) as u64,
         notes: &notes,
-        demo: is_demo,
+        demo: options.demo.is_some() && options.config.is_none(),
         served,
     };
     // Without a reader of stdout the server serves all the same.

@@ -1,7 +1,7 @@
 //! Fills a catalog from the database's own description of itself, and decides how rows are addressed.
 
 use super::super::affinity::Affinity;
-use super::{CatalogOf, Column, Key, Kind, Table};
+use super::{CatalogOf, Column, Key, Kind, OWN_TABLE, Table};
 use crate::memory::span::Span;
 
 /// A row of `pragma_table_list`.
@@ -51,7 +51,7 @@ pub struct Builder<'c, const TABLES: usize, const COLUMNS: usize, const NAMES: u
 }
 
 impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> Builder<'_, TABLES, COLUMNS, NAMES> {
-    /// Adds a table or view; its columns follow. `sqlite_*` and shadow tables are left out, their columns too.
+    /// Adds a table or view; its columns follow. `sqlite_*`, our own and shadow tables are left out, their columns too.
     ///
     /// # Errors
     /// [`CatalogFull`] when there are too many tables or bytes of names.
@@ -62,7 +62,8 @@ impl<const TABLES: usize, const COLUMNS: usize, const NAMES: usize> Builder<'_, 
             "virtual" => Some(Kind::Virtual),
             _ => None,
         };
-        let own = row.name.as_bytes().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"sqlite_"));
+        let internal = row.name.as_bytes().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"sqlite_"));
+        let own = internal || row.name.eq_ignore_ascii_case(OWN_TABLE);
         self.skipping = own || kind.is_none();
         let Some(kind) = kind.filter(|_| !self.skipping) else {
             return Ok(());
@@ -172,7 +173,7 @@ mod tests {
     fn what_is_internal_or_hidden_never_shows() {
         let mut catalog = Small::new();
         let mut builder = catalog.build();
-        for (name, kind) in [("SQLite_sequence", "table"), ("docs_data", "shadow"), ("docs", "virtual")] {
+        for (name, kind) in [("SQLite_sequence", "table"), (OWN_TABLE, "table"), ("docs_data", "shadow"), ("docs", "virtual")] {
             builder.push_table(&table(name, kind)).expect("fits");
             builder.push_column(&column("body", "", 0)).expect("fits");
             builder.push_column(&ColumnRow { hidden: 1, ..column("rank", "", 0) }).expect("fits");

@@ -61,10 +61,13 @@ impl Bound {
     /// the route's path fits; both are still percent-encoded.
     ///
     /// # Errors
-    /// A 400 that names the parameter: unknown, doubled, missing, not of its type, out of range. What is bound is then of no use.
+    /// A 400 that names the parameter: unknown, doubled, missing, not of its type, out of range. Nothing is bound then.
     pub fn bind_query(&mut self, config: &Config, route: &Route, path: &[u8], query: &[u8]) -> Result<(), Problem> {
-        self.bind_target(config, route, path, query)?;
-        self.fill(config, route)
+        let result = self.bind_target(config, route, path, query).and_then(|()| self.fill(config, route));
+        if result.is_err() {
+            self.forget();
+        }
+        result
     }
 
     /// The values, in the order of the route's parameters.
@@ -120,10 +123,8 @@ impl Bound {
     /// As [`Bound::bind_query`], but nothing is missing yet.
     pub(super) fn bind_target(&mut self, config: &Config, route: &Route, path: &[u8], query: &[u8]) -> Result<(), Problem> {
         let params = config.params(route);
-        self.scratch.clear();
-        self.values.clear();
+        self.forget();
         self.values.resize(params.len(), Bind::Null).expect("the configuration keeps routes to PARAMS_PER_ROUTE");
-        (self.given, self.in_path, self.in_target, self.target_bytes, self.format) = (0, 0, 0, 0, None);
         for (wanted, segment) in matching::segments(config.bytes(route.path), path) {
             let Some(name) = matching::parameter(wanted) else { continue };
             // A parameter that the SQL does not name only widens the path.
@@ -134,6 +135,13 @@ impl Bound {
         self.bind_pairs(config, params, query, Source::Query)?;
         (self.in_target, self.target_bytes) = (self.given, self.scratch.len());
         Ok(())
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget(&mut self) {
+        self.values.clear();
+        self.scratch.clear();
+        (self.given, self.in_path, self.in_target, self.target_bytes, self.format) = (0, 0, 0, 0, None);
     }
 
     /// Forgets what the last element of the body said.

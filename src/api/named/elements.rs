@@ -65,34 +65,38 @@ impl<'b> Elements<'b> {
         self.count
     }
 
+    /// Whether the body is an array, be it of one element or none.
+    pub fn is_array(&self) -> bool {
+        self.layout == Layout::Array
+    }
+
     /// Binds the next element: each parameter has its value from the path, else the query, else the body, else its default. Path and query are
     /// read for the first element only, so all of them want the same `bound`, and nobody else's values in between.
     ///
     /// # Errors
-    /// As [`Bound::bind_query`]; an array's problem says which element. Nothing comes after it.
+    /// As [`Bound::bind_query`]; an array's problem says which element. Nothing is bound then, and nothing comes after it.
     pub fn bind_next(
         &mut self, config: &Config, route: &Route, path: &[u8], query: &[u8], bound: &mut Bound,
     ) -> Option<Result<(), Problem>> {
         if self.done == self.count {
             return None;
         }
-        let bound = match self.done {
-            0 => bound.bind_target(config, route, path, query).map(|()| bound),
-            _ => {
-                bound.back_to_target();
-                Ok(bound)
-            }
-        };
+        let is_first = self.done == 0;
         self.done += 1;
-        let number = self.done;
-        let result = bound.and_then(|bound| {
-            let result = self.bind_element(config, route, bound);
-            result.map_err(|problem| match self.layout {
-                Layout::Array => refusal::of_element(problem, number, self.count),
+        let mut result = Ok(());
+        if is_first {
+            result = bound.bind_target(config, route, path, query);
+        } else {
+            bound.back_to_target();
+        }
+        if result.is_ok() {
+            result = self.bind_element(config, route, bound).map_err(|problem| match self.layout {
+                Layout::Array => refusal::of_element(problem, self.done, self.count),
                 _ => problem,
-            })
-        });
+            });
+        }
         if result.is_err() {
+            bound.forget();
             self.done = self.count;
         }
         Some(result)

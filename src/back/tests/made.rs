@@ -86,7 +86,7 @@ fn database(mode: &str) -> tempfile::TempDir {
 }
 
 fn ours(folder: &Path, immutable: bool) -> Connection {
-    open(&folder.join("x.db"), How { immutable, page_slots: 100, page_bytes: 4096 }).unwrap()
+    open(&folder.join("x.db"), How { immutable, writable: false, page_slots: 100, page_bytes: 4096 }).unwrap()
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn database(mode: &str) -> Database {
 }
 
 fn ours(path: &Path, immutable: bool) -> Connection {
-    open(path, How { immutable, page_slots: 100, page_bytes: 4096 }).unwrap()
+    open(path, How { immutable, writable: false, page_slots: 100, page_bytes: 4096 }).unwrap()
 }
 
 fn value(conn: &Connection) -> rusqlite::Result<i64> {

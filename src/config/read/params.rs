@@ -49,14 +49,14 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads `params`. Without SQL or path (`whole`) nobody can say which of them are used.
-    pub(super) fn declared(&mut self, route: &Route, value: &Value<'_>, params: &mut Params, whole: bool) {
+    /// Reads `params`. Without SQL or path nobody can say which of them are used.
+    pub(super) fn declared(&mut self, route: &Route, value: &Value<'_>, params: &mut Params) {
         let DeValue::Table(table) = value.get_ref() else {
             let hint = format_args!("for example params = {{ n = {{ type = \"integer\", default = 10 }} }}");
             self.wrong_type("params", format_args!("a table"), value, hint);
             return;
         };
-        let whole = whole && route.sql != Span::default() && route.path != Span::default();
+        let whole = route.sql != Span::default() && route.path != Span::default();
         for (name, value) in table {
             let at = params.iter().position(|param| self.config.text(param.name) == name.get_ref().as_ref());
             let read = self.param(name, value, at.map(|at| params[at].name));

@@ -9,7 +9,7 @@ use crate::budget::ROUTES;
 use crate::config::keys::{self, Form, METHODS, NAME_BYTES, PATH_BYTES, SHAPES, Section};
 use crate::config::mistake::{Meant, Quoted};
 use crate::config::nearest::nearest;
-use crate::config::path::{self, PathError};
+use crate::config::path;
 use crate::config::sql_names::{self, Found};
 use crate::config::{PARAMS_PER_ROUTE, Param, Route, Rows, Verb, place};
 use crate::memory::Span;
@@ -45,33 +45,36 @@ impl Reader<'_> {
 
     fn route(&mut self, table: &DeTable<'_>, place: &Value<'_>) {
         let mut route = empty(place::line_of(self.text.as_bytes(), place.span().start));
+        // Whether method and shape are what the file says: without them nothing can be said of what goes with them.
         let mut sound = true;
         for (name, value) in table {
             match keys::find(Section::Route, name.get_ref()) {
-                Some(key) => self.route_key(&mut route, key, value),
+                Some(key) => self.route_key(&mut route, key, value, &mut sound),
                 None => self.unknown(Section::Route, name),
             }
         }
         for key in ["path", "sql"] {
             if !table.contains_key(key) {
-                sound = false;
                 let example = keys::find(Section::Route, key).map_or("", |key| key.example);
                 self.wrong(place, format_args!("{key} is missing"), format_args!("for example {key} = {example}"));
             }
         }
-        self.check_together(&route, table);
+        if sound {
+            self.check_together(&route, table);
+        }
         let mut params = Params::new();
         if let Some(value) = table.get("sql")
             && route.sql != Span::default()
         {
-            self.sql(&route, value, &mut params);
+            self.sql(&route, value, &mut params, sound);
         }
         self.path_params(&route, table.get("path"), &mut params);
         if let Some(declared) = table.get("params") {
-            self.declared(&route, declared, &mut params, sound);
+            self.declared(&route, declared, &mut params);
         }
         if let Some(path) = table.get("path")
             && route.path != Span::default()
+            && sound
         {
             self.check_twin(&route, path);
         }
@@ -87,7 +90,7 @@ impl Reader<'_> {
         }
     }
 
-    fn route_key(&mut self, route: &mut Route, key: &'static keys::Key, value: &Value<'_>) {
+    fn route_key(&mut self, route: &mut Route, key: &'static keys::Key, value: &Value<'_>, sound: &mut bool) {
         let (least, most) = key.form.range();
         let ms = match key.form {
             Form::Time(..) => self.time(key, value, least, most),
@@ -95,17 +98,15 @@ impl Reader<'_> {
         };
         match key.name {
             "path" => route.path = self.path(key, value).unwrap_or_default(),
-            "method" => {
-                if let Some(at) = self.word(key, value, METHODS) {
-                    route.verb = VERBS[at];
-                }
-            }
+            "method" => match self.word(key, value, METHODS) {
+                Some(at) => route.verb = VERBS[at],
+                None => *sound = false,
+            },
             "sql" => route.sql = self.kept(key, value, crate::budget::CONFIG_FILE_BYTES).unwrap_or_default(),
-            "rows" => {
-                if let Some(at) = self.word(key, value, SHAPES) {
-                    route.rows = ROWS[at];
-                }
-            }
+            "rows" => match self.word(key, value, SHAPES) {
+                Some(at) => route.rows = ROWS[at],
+                None => *sound = false,
+            },
             "type" => route.content_type = self.content_type(key, value),
             "ttl" => route.ttl_ms = ms,
             "stale_ok" => route.stale_ok_ms = ms.unwrap_or_default(),
@@ -149,79 +150,6 @@ impl Reader<'_> {
             return None;
         }
         Some(self.keep(text.as_bytes(), value))
-    }
-
-    fn wrong_path(&mut self, text: &str, value: &Value<'_>, error: &PathError) {
-        let part = |range: &Range<usize>| -> Range<usize> { range.clone() };
-        let mut at = |range: Range<usize>, message: core::fmt::Arguments<'_>, hint: core::fmt::Arguments<'_>| {
-            let raw = &self.text[value.span()];
-            let start = value.span().start + place::in_string(raw, range.start);
-            let end = value.span().start + place::in_string(raw, range.end);
-            self.mistakes.at(self.text, start..end.max(start + 1), message, hint);
-        };
-        let whole = 0..text.len();
-        match error {
-            PathError::NoSlash => {
-                at(whole, format_args!("the path does not begin with a slash"), format_args!("write {}", Quoted(&joined(text))))
-            }
-            PathError::EmptySegment(range) => {
-                at(
-                    part(range),
-                    format_args!("the path has an empty segment"),
-                    format_args!("a request's path is matched segment by segment: leave one slash out"),
-                );
-            }
-            PathError::EndsWithSlash => {
-                let without = text.trim_end_matches('/');
-                at(
-                    text.len() - 1..text.len(),
-                    format_args!("the path ends with a slash"),
-                    format_args!("write {}", Quoted(without)),
-                );
-            }
-            PathError::TooManySegments(count) => {
-                at(whole, format_args!("the path has {count} segments"), format_args!("at most {}", path::SEGMENTS));
-            }
-            PathError::Query(from) => {
-                let hint = format_args!("parameters of the query string need no mention: name them in the SQL, :name");
-                at(*from..text.len(), format_args!("a path has no query string and no fragment"), hint);
-            }
-            PathError::Escape(from) => {
-                at(
-                    *from..(*from + 3).min(text.len()),
-                    format_args!("the path has an escape"),
-                    format_args!("write the character itself: requests are decoded before they are compared"),
-                );
-            }
-            PathError::Unprintable(range) => {
-                at(part(range), format_args!("the path has a space or a control character"), format_args!("use - or _"));
-            }
-            PathError::Dots(range) => {
-                at(
-                    part(range),
-                    format_args!("{} in a path is taken away by clients", Quoted(&text[range.clone()])),
-                    format_args!("leave it out"),
-                );
-            }
-            PathError::ParamName(range) => {
-                let hint = format_args!("a letter or _, then letters, digits and _: \"/api/latest/:sensor\"");
-                at(part(range), format_args!("{} is no name for a parameter", Quoted(&text[range.clone()])), hint);
-            }
-            PathError::Twice(range) => {
-                at(
-                    part(range),
-                    format_args!("the path has {} twice", Quoted(&text[range.clone()])),
-                    format_args!("each parameter has a name of its own"),
-                );
-            }
-            PathError::Reserved => {
-                let hint = format_args!(
-                    "/-/..., /tables, /tables/... and /metrics are Flagstone's own; for example {}",
-                    Quoted("/api/latest")
-                );
-                at(whole, format_args!("{} is reserved", Quoted(text)), hint);
-            }
-        }
     }
 
     /// What keys of a route ask of each other.
@@ -268,11 +196,13 @@ impl Reader<'_> {
     }
 
     /// Looks into the SQL: its parameters come out, in the order in which they stand there first.
-    fn sql(&mut self, route: &Route, value: &Value<'_>, params: &mut Params) {
+    fn sql(&mut self, route: &Route, value: &Value<'_>, params: &mut Params, sound: bool) {
         let range = route.sql.range();
         let raw = &self.text[value.span()];
         let sql = self.config.text(route.sql);
         let mut statements = 0_usize;
+        // A method that is none may have been meant to write.
+        let verb = if sound { route.verb } else { Verb::Post };
         let (text, mistakes) = (self.text, &mut *self.mistakes);
         let mut at = |range: Range<usize>, message: core::fmt::Arguments<'_>, hint: core::fmt::Arguments<'_>| {
             let start = value.span().start + place::in_string(raw, range.start);
@@ -303,7 +233,7 @@ impl Reader<'_> {
             }
             Found::Statement(range) => {
                 statements += 1;
-                first_word(route.verb, &sql[range.clone()], statements, |message, hint| at(range.clone(), message, hint));
+                first_word(verb, &sql[range.clone()], statements, |message, hint| at(range.clone(), message, hint));
             }
             Found::Unclosed(from) => {
                 at(
@@ -361,11 +291,6 @@ fn first_word(
             format_args!("{}allowed: SELECT, WITH, VALUES, INSERT, UPDATE, DELETE, REPLACE", Meant(near)),
         );
     }
-}
-
-/// A text with a slash before it, short enough for a hint.
-fn joined(text: &str) -> heapless::String<200> {
-    crate::config::mistake::cut(format_args!("/{text}"))
 }
 
 /// A method's place in [`METHODS`].

@@ -14,6 +14,7 @@ fn bind_all(config: &Config, media: Option<&[u8]>, path: &str, query: &str, body
         if let Err(problem) = result {
             let after = elements.bind_next(config, route, path.as_bytes(), query.as_bytes(), &mut bound);
             assert!(after.is_none(), "nothing comes after a problem");
+            assert!(bound.binds().is_empty() && bound.scratch().is_empty(), "nothing half bound is left");
             return Err(said(&problem));
         }
         all.push(own(&bound));
@@ -190,6 +191,14 @@ fn elements_are_counted_to_their_limit() {
         Elements::new(JSON, array(ELEMENTS + 1).as_bytes()).map_err(|problem| said(&problem)).err().as_deref(),
         Some("413 too-many-elements: the array has more than 1000 elements | send the rest in further requests")
     );
+}
+
+#[test]
+fn each_element_has_the_whole_room() {
+    let default: &'static str = "d".repeat(VALUE_BYTES / 2).leak();
+    let config = one(Verb::Post, "/", &[P::new("a", Kind::Any), P::new("b", Kind::Any).default(D::Text(default))]);
+    let body = br#"[{"a":"1"},{"a":"2"},{"a":"3"},{"a":"4"}]"#;
+    assert_eq!(bind_all(&config, JSON, "/", "", body).map(|rows| rows.len()), Ok(4));
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn every_fault_is_found_at_its_byte() {
         (b"[1e]", 3, Fault::Number),
         (b"[1e+]", 4, Fault::Number),
         (b"\"a\nb\"", 2, Fault::Control),
+        (b"\"a\x1fb\"", 2, Fault::Control),
         (b"\"\\x\"", 1, Fault::Escape),
         (b"\"\\u12g4\"", 1, Fault::Escape),
         (b"\"\\u+123\"", 1, Fault::Escape),
