@@ -171,10 +171,11 @@ impl Drop for Disk {
     }
 }
 
-/// An image on a loop device, which goes when nobody holds it any more.
+/// An image on a loop device, which goes when it is mounted no more: with it goes what the kernel remembers of its blocks, as
+/// some of that never reached the disk.
 struct Ext4 {
+    image: PathBuf,
     device: PathBuf,
-    _held: File,
 }
 
 impl Ext4 {
@@ -185,18 +186,20 @@ impl Ext4 {
         let image = base.join("image");
         File::create(&image)?.set_len(IMAGE_BYTES)?;
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_os_str()])?;
-        let device = run("losetup", &["-f".as_ref(), "--show".as_ref(), image.as_os_str()])?;
-        let device = PathBuf::from(device.trim());
-        let held = File::open(&device);
-        // With an owner this only makes the device go with the last of them; so it goes even when this program is killed.
-        run("losetup", &["-d".as_ref(), device.as_os_str()])?;
-        let ext4 = Self { device, _held: held? };
+        let mut ext4 = Self { image, device: PathBuf::new() };
         ext4.mount(target)?;
         Ok(ext4)
     }
 
-    fn mount(&self, target: &Path) -> io::Result<()> {
-        Ok(mount(&self.device, target, "ext4", MountFlags::empty(), Some(c"errors=remount-ro"))?)
+    fn mount(&mut self, target: &Path) -> io::Result<()> {
+        let device = run("losetup", &["-f".as_ref(), "--show".as_ref(), self.image.as_os_str()])?;
+        self.device = PathBuf::from(device.trim());
+        let held = File::open(&self.device);
+        // While it is held this only makes it go with the last of its owners; so it goes even when this program is killed.
+        run("losetup", &["-d".as_ref(), self.device.as_os_str()])?;
+        let mounted = mount(&self.device, target, "ext4", MountFlags::empty(), Some(c"errors=remount-ro"));
+        drop(held?);
+        Ok(mounted?)
     }
 }
 

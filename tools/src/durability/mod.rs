@@ -218,8 +218,8 @@ impl Verdict {
         let good = totals.is_clean() && totals.acknowledged > 0;
         self.found |= !good;
         println!("{name}: {} times, {totals}{}", totals.rounds, if good { "" } else { ": FAILED" });
-        if let Some(example) = totals.example.as_ref().filter(|_| !good) {
-            println!("  {example}");
+        for line in [&totals.example, &totals.refusal].into_iter().flatten().filter(|_| !good) {
+            println!("  {line}");
         }
     }
 

@@ -72,6 +72,8 @@ pub struct Totals {
     pub fallen: u64,
     /// Of each start after a blow.
     pub ready: Vec<Duration>,
+    /// The last answer other than 201.
+    pub refusal: Option<String>,
     /// The first thing that was wrong.
     pub example: Option<String>,
 }
@@ -157,9 +159,12 @@ pub fn run(setup: Setup, kind: Kind, blow: Blow, rounds: u64) -> io::Result<Tota
             totals.note(how);
         }
         totals.acknowledged += clients::keep(&mut ledger, &outcome, Some(cut));
+        if let Some((status, (_, body))) = outcome.refused.last_key_value() {
+            totals.refusal = Some(format!("{status}: {body}"));
+        }
         totals.refused += outcome.refused.values().map(|(count, _)| count).sum::<u64>();
         if blow == Blow::Power {
-            disk.restore(&mut random)?;
+            disk.restore(&mut random).map_err(|error| Error::other(format!("after the cut: {error}")))?;
         }
         match Server::start(setup.program, &disk.database(), disk.base()) {
             Ok(server) => {
