@@ -116,12 +116,13 @@ mod tests {
     fn each_fault_of_a_database_is_found() {
         let row = |key: Key| Row { number: key.number(), is_array: key.is_array(), is_right: true };
         let whole: Vec<Row> = [PAIR; 2].into_iter().chain([ARRAY; PARTS as usize]).map(row).collect();
-        let faults: [(&str, fn(&mut Vec<Row>), Findings); 7] = [
+        type Fault = fn(&mut Vec<Row>);
+        let faults: [(&str, Fault, Findings); 7] = [
             ("none", |_| (), Findings::default()),
             ("an array is gone", |rows| rows.truncate(2), Findings { lost: 1, ..Findings::default() }),
             ("a pair is gone", |rows| drop(rows.drain(..2)), Findings { lost: 1, ..Findings::default() }),
-            ("a part is gone", |rows| drop(rows.pop()), Findings { halves: 1, ..Findings::default() }),
-            ("half a pair is gone", |rows| drop(rows.remove(0)), Findings { halves: 1, ..Findings::default() }),
+            ("a part is gone", |rows| rows.truncate(6), Findings { halves: 1, ..Findings::default() }),
+            ("half a pair is gone", |rows| drop(rows.drain(..1)), Findings { halves: 1, ..Findings::default() }),
             ("another content", |rows| rows[0].is_right = false, Findings { damaged: 1, ..Findings::default() }),
             ("never sent", |rows| rows.push(Row { number: 4, ..rows[0] }), Findings { unknown: 1, ..Findings::default() }),
         ];

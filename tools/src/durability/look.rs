@@ -49,8 +49,7 @@ pub fn read(database: &Path) -> io::Result<(String, Vec<Row>)> {
 }
 
 fn ask(order: &str, database: &Path) -> io::Result<String> {
-    // By its name in the kernel: another build may have taken its place on disk.
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(std::env::current_exe()?);
     command.arg(LOOK).arg(order).arg(database).stdin(Stdio::null());
     let output = command.output()?;
     if !output.status.success() {

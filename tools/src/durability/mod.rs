@@ -51,8 +51,10 @@ const EXIT_USAGE: u8 = 64;
 const EXIT_UNAVAILABLE: u8 = 69;
 const EXIT_INTERNAL: u8 = 70;
 
-/// Blows at each weakness.
-const SELF_CHECK_ROUNDS: u64 = 12;
+/// Power cuts at each weakness.
+const SELF_CHECK_CUTS: u64 = 12;
+/// SIGKILLs at each: these must fall between two steps of one write.
+const SELF_CHECK_KILLS: u64 = 40;
 
 /// What all parts together found.
 #[derive(Default)]
@@ -151,7 +153,8 @@ fn parts(options: &Options) -> io::Result<Verdict> {
         all_faults(setup, &mut verdict)?;
     }
     if options.throughput {
-        measure::throughput(setup)?.iter().for_each(|line| println!("throughput: {line}"));
+        let lines = verdict.possible("throughput", measure::throughput(setup))?;
+        lines.iter().flatten().for_each(|line| println!("throughput: {line}"));
     }
     if options.slow_sync {
         let lines = verdict.possible("slow sync", measure::slow_sync(setup))?;
@@ -236,7 +239,7 @@ fn self_check(options: &Options, setup: Setup, verdict: &mut Verdict) -> io::Res
         [(Weakness::Full, None), (Weakness::Early, Some(true)), (Weakness::Halves, Some(false))] as [(_, Option<bool>); 3]
     {
         let program = Program::Reference(weakness);
-        let totals = trial::run(Setup { program: &program, ..setup }, Kind::Folder, Blow::Kill, SELF_CHECK_ROUNDS)?;
+        let totals = trial::run(Setup { program: &program, ..setup }, Kind::Folder, Blow::Kill, SELF_CHECK_KILLS)?;
         let name = format!("self-check, kill -9, {}", weakness.name());
         match count {
             None => verdict.judge(&name, &totals),
@@ -247,7 +250,7 @@ fn self_check(options: &Options, setup: Setup, verdict: &mut Verdict) -> io::Res
         for weakness in [Weakness::Full, Weakness::Normal, Weakness::Off] {
             let program = Program::Reference(weakness);
             let name = format!("self-check, power cut, {}, synchronous={}", kind.name(), weakness.name());
-            let result = trial::run(Setup { program: &program, ..setup }, kind, Blow::Power, SELF_CHECK_ROUNDS);
+            let result = trial::run(Setup { program: &program, ..setup }, kind, Blow::Power, SELF_CHECK_CUTS);
             match verdict.possible(&name, result)? {
                 Some(totals) if weakness == Weakness::Full => verdict.judge(&name, &totals),
                 Some(totals) => verdict.expect(&name, &totals, totals.lost),

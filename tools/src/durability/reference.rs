@@ -6,8 +6,12 @@ use std::io::{self, BufRead, BufReader, Error, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
+
+/// Between the steps that a weak server takes one by one: a kill is to fall into it.
+const WINDOW: Duration = Duration::from_millis(2);
 
 /// What it does wrong, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +103,7 @@ fn converse(stream: TcpStream, connection: &Mutex<Connection>, weakness: Weaknes
             answer(&mut output, read(&connection, target))?;
         } else if weakness == Weakness::Early {
             answer(&mut output, Ok("[]".to_owned()).map(|body| (201, body)))?;
-            // Not for luck: the window in which a kill loses the write.
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(WINDOW);
             let _ = write(&connection, target, &body, weakness);
         } else {
             answer(&mut output, write(&connection, target, &body, weakness).map(|()| (201, "[]".to_owned())))?;
@@ -140,6 +143,7 @@ fn write(connection: &Connection, target: &str, body: &str, weakness: Weakness) 
         for (at, sql) in statements.iter().enumerate() {
             if at > 0 && weakness == Weakness::Halves {
                 connection.execute_batch("COMMIT; BEGIN IMMEDIATE")?;
+                std::thread::sleep(WINDOW);
             }
             connection.prepare(sql)?.execute([body])?;
         }
