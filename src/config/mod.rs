@@ -199,6 +199,11 @@ impl Config {
         Ok(Span::between(start, self.text.len()))
     }
 
+    /// Whether any route writes.
+    pub fn writes(&self) -> bool {
+        self.routes.iter().any(|route| route.verb.writes())
+    }
+
     /// Its routes, in the file's order.
     pub fn routes(&self) -> &[Route] {
         &self.routes
