@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{self, Error};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
@@ -15,6 +17,9 @@ use crate::oracle::random::Random;
 
 /// The image's size, in bytes: small, as a mount reads its journal.
 const IMAGE_BYTES: u64 = 96 << 20;
+
+/// From a process's end until its files are closed.
+const FREE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Which kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +145,7 @@ impl Disk {
         match &mut self.medium {
             Medium::Folder | Medium::Tmpfs => Ok(()),
             Medium::Ext4(ext4) => {
-                unmount(&self.target, UnmountFlags::empty())?;
+                unmount_when_free(&self.target)?;
                 ext4.mount(&self.target)
             }
             Medium::Shim(shim) => shim.restore(random),
@@ -165,8 +170,22 @@ impl Medium {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if matches!(self.medium, Medium::Ext4(_) | Medium::Tmpfs) && unmount(&self.target, UnmountFlags::empty()).is_err() {
+        if matches!(self.medium, Medium::Ext4(_) | Medium::Tmpfs) && unmount_when_free(&self.target).is_err() {
             let _ = unmount(&self.target, UnmountFlags::DETACH);
+        }
+    }
+}
+
+/// Unmounts as soon as nobody uses it any more: the kernel lets go of a process's rings and their files after its end.
+///
+/// # Errors
+/// Those of umount(2); EBUSY when it is still used after some seconds.
+pub fn unmount_when_free(target: &Path) -> io::Result<()> {
+    let until = Instant::now() + FREE_WITHIN;
+    loop {
+        match unmount(target, UnmountFlags::empty()) {
+            Err(Errno::BUSY) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
+            other => return Ok(other?),
         }
     }
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
+use super::disk::unmount_when_free;
 use crate::oracle::random::Random;
 use tree::Tree;
 use wire::{MAX_WRITE, Operation, ROOT, Reply, Request};
@@ -85,7 +86,7 @@ impl Shim {
     }
 
     fn detach(&mut self) -> io::Result<()> {
-        unmount(&self.target, UnmountFlags::empty())?;
+        unmount_when_free(&self.target)?;
         for thread in self.threads.drain(..) {
             thread.join().map_err(|_| io::Error::other("the shim panicked"))?;
         }
@@ -109,7 +110,7 @@ impl Shim {
         self.disk.faults.dead.store(true, Ordering::SeqCst);
     }
 
-    /// Power comes back; nobody uses it any more. A `None` keeps what was not synced: no cut.
+    /// Power comes back; who used it has ended.
     ///
     /// # Errors
     /// When a process still uses it.
