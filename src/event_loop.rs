@@ -94,7 +94,7 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         if front.now() >= look_at {
             look_at = front.now() + LOOK;
             reload |= around.configuration_edited();
-            back.read(&mut front.readings.database);
+            back.read(&mut front.readings.database, &mut front.readings.disk);
             front.readings.database.ready = true;
             around.read(front);
             front.tick();
