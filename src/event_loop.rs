@@ -104,6 +104,12 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
             }
         }
         lost |= around.background(front, back);
+        if front.is_idle()
+            && !lost
+            && let Some(job) = front.next_warming()
+        {
+            run_job(front, back, reply, job);
+        }
         if lost {
             front.metrics.reopens += 1;
             break End::ConnectionLost;

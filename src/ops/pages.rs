@@ -370,7 +370,11 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     counts(
         out,
         "cache",
-        all.cache.requests.into_iter().chain([("inserted", all.cache.inserted), ("refused", all.cache.refused)]),
+        all.cache.requests.into_iter().chain([
+            ("inserted", all.cache.inserted),
+            ("refused", all.cache.refused),
+            ("warmed", metrics.warmed),
+        ]),
     )?;
     counts(out, "cache_gone", all.cache.gone.into_iter())?;
     let database = &readings.database;
