@@ -134,7 +134,7 @@ settings! {
     /// Parameters of all named routes together.
     ROUTE_PARAMS = "FLAGSTONE_ROUTE_PARAMS" [64, 384, 1536] "parameters";
     /// Memory in which a configuration is read and checked: the most that the worst file of the longest length takes.
-    CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [320, 2048, 5120] "KiB";
+    CONFIG_ARENA_KIB = "FLAGSTONE_CONFIG_ARENA_KIB" [256, 2048, 4608] "KiB";
     /// The most writes in one transaction.
     BATCH = "FLAGSTONE_BATCH" [16, 64, 64] "writes";
     /// Growth of the wal-index, caused by whoever writes: 32 KiB for every 4,096 frames of WAL.
@@ -266,7 +266,7 @@ const _: () = assert!(
 pub const LOG_BYTES: usize = LOG_KIB * KIB;
 
 /// The stack, libc's and the binary's own writable data: measured, and held by the memory tests.
-pub const RUNTIME_BYTES: usize = 1024 * KIB;
+pub const RUNTIME_BYTES: usize = 1152 * KIB;
 
 /// What the kernel keeps for one connection beside its buffers: socket, file, dentry, epoll item (Linux 6, rounded up).
 pub const KERNEL_CONNECTION_BYTES: usize = 5 * KIB;

@@ -23,6 +23,15 @@ const NAME: &str = "demo.db";
 const SCHEMA: &str = include_str!("demo/schema.sql");
 const DATA: &str = include_str!("demo/data.sql");
 
+/// The configuration that the example is served by; its token `ingest` is made anew at each start.
+pub const CONFIGURATION: &str = include_str!("demo/ingest.toml");
+
+/// What the server adds every few seconds while it serves the example: a reading a sensor, a small step from its last one.
+pub const NEW_READINGS: &str = "INSERT OR IGNORE INTO readings(sensor, at, value) \
+    SELECT sensor, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), round(value + (random() % 100) / 250.0, 1) \
+    FROM (SELECT s.id AS sensor, (SELECT value FROM readings AS r WHERE r.sensor = s.id AND value IS NOT NULL ORDER BY at DESC LIMIT 1) AS value \
+        FROM sensors AS s) WHERE value IS NOT NULL";
+
 /// Makes `dir/demo.db`, or finds the one that an earlier start left there; `dir` is created when its parent exists.
 ///
 /// Opens and closes the database (through SQLite and, when it is there already, [`inspect`]), so call it before serving.

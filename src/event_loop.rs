@@ -3,10 +3,11 @@
 //! ```text
 //! loop {
 //!     front.turn(wait)                                  everything that needs no database
-//!     while let Some(job) = front.next_job() {
-//!         outcome = back.run(job, || front.turn(no wait))
-//!         front.finish(job, outcome)
+//!     while let Some(work) = front.next_work() {
+//!         outcome = back.run(job, || front.turn(no wait))       or back.write(batch, ...)
+//!         front.finish(job, outcome)                            or front.finish_batch(batch, ...)
 //!     }
+//!     one bounded piece of what nobody waits for: a checkpoint
 //! }
 //! ```
 
@@ -17,9 +18,9 @@ use crate::api::problem::Problem;
 use crate::back::Back;
 use crate::back::turns::GAP;
 use crate::front::net::Net;
-use crate::front::{Front, Wait};
+use crate::front::{Front, Wait, Work};
 use crate::http::accept::Media;
-use crate::job::{Change, Go, Job, Made, Micros, Outcome, Reply, Task};
+use crate::job::{Batch, BatchEnd, Change, Commit, Go, Job, Made, Micros, Outcome, Reply, TableSet, Task, Written};
 use crate::memory::sink::Sink;
 use crate::ops::metrics::GapCause;
 
@@ -43,6 +44,12 @@ pub trait Surroundings {
     /// Called about once a second between jobs: whether the configuration's file has been edited.
     fn configuration_edited(&mut self) -> bool;
 
+    /// Called between jobs: work that nobody waits for, at most one bounded piece of it. Whether the connection is lost by it.
+    fn background<N: Net>(&mut self, front: &mut Front<N>, back: &mut Back<'_>) -> bool;
+
+    /// Whether the database is to be opened otherwise than it is, for the running configuration's sake.
+    fn wants_reopening(&mut self) -> bool;
+
     /// Changes the running configuration, between jobs.
     ///
     /// # Errors
@@ -55,8 +62,10 @@ pub trait Surroundings {
 pub enum End {
     /// Asked to stop, and every connection has ended.
     Drained,
-    /// The database's file is another one: open it.
+    /// The database's file is another one, or is to be opened otherwise: open it.
     DatabaseReplaced,
+    /// A sync failed, so what is on disk is not known: open it anew, which recovers what was committed.
+    ConnectionLost,
 }
 
 /// Serves from an open database until the server stops or the file is replaced.
@@ -65,10 +74,17 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
     front.set_freshness(Some(back.freshness()));
     let end = loop {
         turn(front, Wait::UntilEvent);
-        while let Some(job) = front.next_job() {
-            match job.task {
-                Task::Change(change) => run_change(front, back, reply, around, job, change),
-                _ => run_job(front, back, reply, job),
+        let mut lost = false;
+        while let Some(work) = front.next_work() {
+            match work {
+                Work::Job(job) => match job.task {
+                    Task::Change(change) => run_change(front, back, reply, around, job, change),
+                    _ => run_job(front, back, reply, job),
+                },
+                Work::Batch(batch) => lost |= run_batch(front, back, reply, batch),
+            }
+            if lost {
+                break;
             }
             if front.turn_is_due(GAP) {
                 turn(front, Wait::No);
@@ -86,6 +102,14 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
                 front.metrics.reopens += 1;
                 break End::DatabaseReplaced;
             }
+        }
+        lost |= around.background(front, back);
+        if lost {
+            front.metrics.reopens += 1;
+            break End::ConnectionLost;
+        }
+        if around.wants_reopening() {
+            break End::DatabaseReplaced;
         }
         if reload {
             // The surroundings have told why, if it stays as it is.
@@ -106,12 +130,18 @@ pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Repl
     let until = front.now() + REOPEN;
     while front.now() < until {
         turn(front, Wait::AtMost(until - front.now()));
-        while let Some(job) = front.next_job() {
+        while let Some(work) = front.next_work() {
             let mut problem = Problem::new(503, "no-database", "The database cannot be opened")
                 .detail(format_args!("Its file is missing or was replaced by one that cannot be served."))
                 .hint(format_args!("the server's log says why; it tries again ten times a second"));
             problem.retry_after = Some(1);
-            front.finish(job, Outcome::Problem(problem), reply);
+            match work {
+                Work::Job(job) => front.finish(job, Outcome::Problem(problem), reply),
+                Work::Batch(mut batch) => {
+                    batch.items.iter_mut().for_each(|item| item.outcome = Some(Written::Problem(problem.clone())));
+                    front.finish_batch(batch, BatchEnd::Ended(Commit::NONE), reply);
+                }
+            }
         }
         around.flush_log();
         if front.drained() {
@@ -152,6 +182,25 @@ pub fn run_job<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Re
     }
 }
 
+/// Runs one batch and hands its outcomes to the front; whether the connection is lost.
+fn run_batch<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, mut batch: Box<Batch>) -> bool {
+    let ran = catch_unwind(AssertUnwindSafe(|| back.write(&mut batch, reply, &mut |wait| nested_turn(front, wait))));
+    front.metrics.gap(GapCause::Fsync, back.take_longest_gap());
+    let end = ran.unwrap_or_else(|_| {
+        // Nobody knows how far it came: whoever has no outcome is told so, and the connection is opened anew.
+        front.metrics.panics += 1;
+        let problem = Problem::new(500, "internal", "An internal error").detail(format_args!("The server's log says more."));
+        let open = batch.items.iter_mut().filter(|item| item.outcome.is_none());
+        open.for_each(|item| item.outcome = Some(Written::Problem(problem.clone())));
+        BatchEnd::Lost
+    });
+    if end == BatchEnd::Lost {
+        log::error!("a sync failed, or a batch came to no end: the database is opened anew");
+    }
+    front.finish_batch(batch, end, reply);
+    end == BatchEnd::Lost
+}
+
 /// Changes the configuration for an operator who waits for the answer.
 fn run_change<N: Net, S: Surroundings>(
     front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, around: &mut S, job: Job, change: Change,
@@ -159,7 +208,7 @@ fn run_change<N: Net, S: Surroundings>(
     let changed = around.change(change, front, back);
     reply.clear();
     let outcome = match changed.and_then(|()| put_version(front, reply)) {
-        Ok(()) => Outcome::Rows(Media::Json, Made { stamp: None, volatile: true, cost: 0 }),
+        Ok(()) => Outcome::Rows(Media::Json, Made { stamp: None, volatile: true, tables: TableSet::NONE, cost: 0 }),
         Err(problem) => Outcome::Problem(problem),
     };
     front.finish(job, outcome, reply);

@@ -191,6 +191,8 @@ pub struct Made {
     pub stamp: Option<Stamp>,
     /// Whether a statement asked for the date, for chance or for the connection's own state: other rows may come without any commit.
     pub volatile: bool,
+    /// The tables that they were made of.
+    pub tables: TableSet,
     /// How long making them took, without the turns that the front had meanwhile.
     pub cost: Micros,
 }

@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::process::Command;
 
 use flagstone::budget::{PRESET, ROUTES};
-use flagstone::config::keys::{KEYS, Section};
+use flagstone::config::keys::{Form, KEYS, Section};
 use flagstone::config::{
-    Config, EXAMPLE, Expose, Hashes, Kind, Literal, Mistakes, Rows, Verb, changed_keys, dump, read, read_bytes, schema_json,
+    Config, EXAMPLE, Expose, Hashes, Kind, Limits, Literal, Mistakes, Rows, Verb, changed_keys, dump, read, read_bytes,
+    schema_json,
 };
 use proptest::prelude::*;
 
@@ -240,7 +241,7 @@ prop_compose! {
         }
         if verb == "GET" {
             ttl.into_iter().for_each(|ttl| writeln!(out, "ttl = \"{ttl}ms\"").expect("a string"));
-            writeln!(out, "stale_ok = \"{stale}ms\"\nmax_age = \"{age}s\"\ncritical = {flag}").expect("a string");
+            writeln!(out, "stale_ok = \"{stale}ms\"\nstale_if_error = \"{}ms\"\nmax_age = \"{age}s\"\ncritical = {flag}", stale + 1).expect("a string");
         } else {
             writeln!(out, "idempotent = {flag}").expect("a string");
         }
@@ -268,7 +269,17 @@ prop_compose! {
     ) -> String {
         let mut out = format!("open_writes = {writes}\ntrusted_proxies = [\"{address}\"]\nlisten = \":80\"\nops_auth = \"one\"\n");
         state.into_iter().for_each(|state| writeln!(out, "state = {}", escaped(&state)).expect("a string"));
-        writeln!(out, "[flags]\nwarming = \"{percent}%\"\n[limits]\nidle = \"{idle}ms\"").expect("a string");
+        writeln!(out, "slots_per_client = {}\nhosts = [\"h{idle}.example\"]\nops = \"unix:/{idle}\"", 1 + idle % 9).expect("a string");
+        let flags = [percent, 100 - percent, percent / 2, percent / 3];
+        writeln!(out, "[flags]\nwarming = \"{}%\"\ncache = \"{}%\"\nbatching = \"{}%\"\nsingle_flight = \"{}%\"", flags[0], flags[1], flags[2], flags[3])
+            .expect("a string");
+        writeln!(out, "[limits]\nwal_autocheckpoint = {}\nbatch_least = {}", idle % 1000, 1 + idle % 64).expect("a string");
+        for key in KEYS {
+            // The same for all: those that ask something of each other keep their order.
+            if let Form::Limit(_, _, field) = key.form {
+                writeln!(out, "{} = \"{}ms\"", key.name, *field(&mut Limits::DEFAULT.clone()) + idle % 1000).expect("a string");
+            }
+        }
         writeln!(out, "[tokens]\none = \"sha256:{idle:064x}\"\n[cors]\norigins = [\"*\"]").expect("a string");
         match tables {
             Some(tables) => writeln!(out, "[tables]\nexpose = {tables:?}").expect("a string"),

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use flagstone::budget::{CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES};
 use flagstone::front::cache::{Answer, CACHE_SLICES, Cache, CacheRegions, Found, Key, Lifetime};
 use flagstone::http::etag::{TagKey, Tagger};
-use flagstone::job::{Stamp, StampMode};
+use flagstone::job::{Stamp, StampMode, TableSet};
 use flagstone::memory::StaticCell;
 
 static BLOCKS: StaticCell<[[u8; CACHE_BLOCK_BYTES]; CACHE_BLOCKS]> = StaticCell::new([[0; CACHE_BLOCK_BYTES]; CACHE_BLOCKS]);
@@ -26,7 +26,7 @@ fn rss_anon() -> usize {
 fn insert(cache: &mut Cache, key: Key, body: &[u8]) {
     let tag = Tagger::new(&TagKey([1; 16])).finish();
     let lifetime = Lifetime { ttl: 1_000_000, stale_ok: 0, stale_if_error: 0, critical: false };
-    let answer = Answer { head: HEAD, body, tag, cost: 1, lifetime };
+    let answer = Answer { head: HEAD, body, tag, cost: 1, lifetime, tables: TableSet::EVERYTHING };
     cache.insert(key, STATE, &answer, 0).expect("there is room, or it is made");
 }
 

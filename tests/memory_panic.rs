@@ -185,6 +185,10 @@ impl Net for Scripted {
 
     fn turn_away(&mut self, _: usize, _: &[u8]) {}
 
+    fn wake_on(&mut self, _: std::os::fd::RawFd) -> io::Result<()> {
+        Ok(())
+    }
+
     fn close_listeners(&mut self) {}
 
     fn register(&mut self, _: &Socket, _: SlotId) -> io::Result<()> {
@@ -226,6 +230,14 @@ impl Surroundings for Quiet {
 
     fn flush_log(&mut self) {
         flagstone::ops::log_ring::discard();
+    }
+
+    fn background<N: Net>(&mut self, _: &mut Front<N>, _: &mut Back<'_>) -> bool {
+        false
+    }
+
+    fn wants_reopening(&mut self) -> bool {
+        false
     }
 
     fn configuration_edited(&mut self) -> bool {

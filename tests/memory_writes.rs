@@ -3,7 +3,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Instant;
+
+use rusqlite::ffi;
 
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
@@ -90,6 +93,9 @@ fn item(request: &str) -> Item {
     Item { slot, exchange, arrived: 0, deadline: Micros::MAX, outcome: None }
 }
 
+/// The process's only one, which makes the tests run one after the other: SQLite's memory is limited for all connections at once.
+static WORKSPACE: Mutex<Option<&'static mut Workspace>> = Mutex::new(None);
+
 fn request(method: &str, target: &str, body: &str, key: &str) -> String {
     let (length, key) = (body.len(), if key.is_empty() { String::new() } else { format!("Idempotency-Key: {key}\r\n") });
     format!(
@@ -99,13 +105,14 @@ fn request(method: &str, target: &str, body: &str, key: &str) -> String {
 
 #[test]
 fn a_batch_of_writes_allocates_nothing() {
+    let mut alone = WORKSPACE.lock().expect("no test fails beside another");
+    let work = alone.get_or_insert_with(|| Workspace::take().expect("the first"));
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("x.db");
     let seed =
         "CREATE TABLE t(id INTEGER PRIMARY KEY, a); CREATE TABLE log(a); CREATE TABLE u(a UNIQUE); INSERT INTO u VALUES (1)";
     rusqlite::Connection::open(&path).and_then(|conn| conn.execute_batch(seed)).expect("a database");
     let conn = open(&path, How { immutable: false, writable: true, page_slots: 100, page_bytes: 4096 }).expect("it opens");
-    let work = Workspace::take().expect("the first");
     let config = config();
     let mut back = Back::new(&conn, work, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
     back.prepare_writes(&config).expect("it is made ready");
@@ -147,4 +154,50 @@ fn a_batch_of_writes_allocates_nothing() {
     assert_eq!(run(&good[..1], &[201]), 0, "nor does one alone");
     let refused = [good[0].clone(), request("POST", "/unique", r#"{"a": 1}"#, ""), good[0].clone()];
     assert_eq!(run(&refused, &[201, 409, 201]), 2 * ROUNDS, "the message of each violation, which is copied once");
+}
+
+#[test]
+fn a_write_that_needs_more_memory_than_there_is_takes_no_neighbour_with_it() {
+    let mut alone = WORKSPACE.lock().expect("no test fails beside another");
+    let work = alone.get_or_insert_with(|| Workspace::take().expect("the first"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.db");
+    rusqlite::Connection::open(&path).and_then(|conn| conn.execute_batch("CREATE TABLE log(a)")).expect("a database");
+    let conn = open(&path, How { immutable: false, writable: true, page_slots: 100, page_bytes: 4096 }).expect("it opens");
+    let mut config = Config::new();
+    add(&mut config, Verb::Post, "/small", "INSERT INTO log VALUES (:a)", &["a"], |_| {});
+    let large = "INSERT INTO log VALUES ('before'); INSERT INTO log SELECT group_concat(hex(randomblob(1000))) FROM \
+        (WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k LIMIT 400) SELECT i FROM k)";
+    add(&mut config, Verb::Post, "/large", large, &[], |_| {});
+    let mut back = Back::new(&conn, work, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
+    back.set_config(Rc::new(config));
+    let mut reply = Reply::new(vec![0; ANSWER_BYTES].leak());
+    let small = request("POST", "/small", r#"{"a": "n"}"#, "");
+    let large = request("POST", "/large", "", "");
+    let mut statuses = |places: [&str; 5]| {
+        let mut batch = Box::new(Batch::new());
+        places.iter().for_each(|request| assert!(batch.items.push(item(request)).is_ok()));
+        assert!(matches!(back.write(&mut batch, &mut reply, &mut |_| Go::On), BatchEnd::Ended(_)));
+        let status = |item: &Item| match &item.outcome {
+            Some(Written::Done(done)) => (done.status, ""),
+            Some(Written::Problem(problem)) => (problem.status, problem.slug),
+            other => panic!("{other:?}"),
+        };
+        batch.items.iter().map(status).collect::<Vec<_>>()
+    };
+    let (ok, full) = ((204, ""), (503, "sqlite-memory"));
+    assert_eq!(statuses([&small, &small, &large, &small, &small]), [ok; 5], "without a limit there is enough");
+    // SAFETY: these take and give numbers.
+    unsafe { ffi::sqlite3_hard_heap_limit64(ffi::sqlite3_memory_used() + 300_000) };
+    for place in 0..5 {
+        let mut asked = [small.as_str(); 5];
+        asked[place] = &large;
+        let mut wanted = [ok; 5];
+        wanted[place] = full;
+        assert_eq!(statuses(asked), wanted);
+    }
+    // SAFETY: as above; 0 is no limit.
+    unsafe { ffi::sqlite3_hard_heap_limit64(0) };
+    let count = |what: &str| conn.query_row("SELECT count(*) FROM log WHERE a = ?1", [what], |row| row.get::<_, i64>(0));
+    assert_eq!((count("n"), count("before")), (Ok(4 + 20), Ok(1)));
 }

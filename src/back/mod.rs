@@ -13,6 +13,7 @@ mod held;
 mod link;
 mod named;
 pub mod open;
+mod own;
 mod rows;
 mod run;
 pub mod snapshot;

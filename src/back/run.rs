@@ -25,7 +25,7 @@ use crate::api::value::Bind;
 use crate::budget::{ANSWER_KIB, QUERY_BYTES};
 use crate::config::{Config, Expose};
 use crate::http::accept::{self, Media};
-use crate::job::{Current, Job, Made, Micros, Outcome, Reply, Task};
+use crate::job::{Current, Job, Made, Micros, Outcome, Reply, TableSet, Task};
 use crate::memory::sink::Sink;
 use crate::ops::readings::Database;
 
@@ -197,8 +197,9 @@ impl<'c> Back<'c> {
         let media = self.attempt(job, reply, turns)?;
         let stamp = before.or_else(|| self.snapshot.within());
         drop(around);
-        let volatile = self.held.job_uses().volatile;
-        Ok((media, Made { stamp, volatile, cost: turns.worked() }))
+        let uses = self.held.job_uses();
+        let tables = if uses.everything { TableSet::EVERYTHING } else { uses.reads };
+        Ok((media, Made { stamp, volatile: uses.volatile, tables, cost: turns.worked() }))
     }
 
     /// A read transaction whose end failed, for want of memory, would show its old state for ever.

@@ -50,6 +50,8 @@ pub(super) struct Cost<'s> {
     /// Segments of the running header.
     header: usize,
     is_header: bool,
+    /// Whether the next value has a key: its room is the key's.
+    named: bool,
 }
 
 impl<'s> Cost<'s> {
@@ -59,7 +61,7 @@ impl<'s> Cost<'s> {
         let _ = keys.push(0);
         // The root's node, and the copy of the text that errors share.
         let bytes = NODE + ERROR + source.input().len() + HEADER;
-        Cost { source, bytes, twice: 0, keys, depth: 0, key: 0, header: 0, is_header: false }
+        Cost { source, bytes, twice: 0, keys, depth: 0, key: 0, header: 0, is_header: false, named: false }
     }
 
     /// Bytes that the tree takes at most.
@@ -97,8 +99,16 @@ impl<'s> Cost<'s> {
         }
     }
 
+    /// A value, which is an element of an array where it has no key.
+    fn one_more_element(&mut self) {
+        if !core::mem::take(&mut self.named) {
+            self.bytes += MOVING * VALUE;
+        }
+    }
+
     fn opens_header(&mut self) {
-        self.bytes += NODE + VALUE;
+        // Its own node, and its share of its parent's.
+        self.bytes += NODE + NODE / NODE_KEYS + VALUE;
         self.is_header = true;
         (self.header, self.key, self.depth) = (0, 0, 0);
         self.keys.truncate(1);
@@ -139,7 +149,8 @@ impl EventReceiver for Cost<'_> {
     }
 
     fn inline_table_open(&mut self, span: Span, error: &mut dyn ErrorSink) -> bool {
-        self.bytes += NODE + MOVING * VALUE;
+        self.bytes += NODE;
+        self.one_more_element();
         self.deeper(span, error)
     }
 
@@ -148,7 +159,9 @@ impl EventReceiver for Cost<'_> {
     }
 
     fn array_open(&mut self, span: Span, error: &mut dyn ErrorSink) -> bool {
-        self.bytes += (4 + MOVING) * VALUE + HEADER;
+        // Room for four at once.
+        self.bytes += 4 * VALUE + HEADER;
+        self.one_more_element();
         self.deeper(span, error)
     }
 
@@ -177,10 +190,11 @@ impl EventReceiver for Cost<'_> {
 
     fn key_val_sep(&mut self, _: Span, _: &mut dyn ErrorSink) {
         self.key = 0;
+        self.named = true;
     }
 
     fn scalar(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
-        self.bytes += MOVING * VALUE;
+        self.one_more_element();
         if let Some(raw) = self.source.get(span) {
             self.copied(raw.as_str(), encoding);
             let _ = Raw::new_unchecked(raw.as_str(), encoding, span).decode_scalar(&mut (), error);

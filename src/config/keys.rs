@@ -26,9 +26,6 @@ pub enum Section {
 }
 
 impl Section {
-    /// All but the top level, in the order of the documentation.
-    pub const ALL: [Section; 7] =
-        [Section::Tokens, Section::Cors, Section::Tables, Section::Flags, Section::Limits, Section::Route, Section::Param];
     /// Those with a header of their own.
     pub const HEADERS: [Section; 6] =
         [Section::Tokens, Section::Cors, Section::Tables, Section::Flags, Section::Limits, Section::Route];
@@ -92,8 +89,6 @@ pub enum Form {
     Expose,
     /// The name of a token in `[tokens]`.
     TokenName,
-    /// `sha256:` and 64 hexadecimal digits.
-    Hash,
     /// `true` or `false`.
     Bool,
     /// A whole number in a range.

@@ -32,13 +32,12 @@ pub use route::{Kind, Literal, Param, Route, Rows, Verb};
 pub use schema::schema_json;
 pub use syntax::reading_bytes;
 
-/// A commented configuration that works with `--demo` and shows every key.
-pub const EXAMPLE: &str = include_str!("example.toml");
-
 use crate::budget::{CONFIG_BYTES, ROUTE_PARAMS, ROUTES};
 use crate::memory::sink::{Full, Sink};
 use crate::memory::{Fixed, Span};
 
+/// A commented configuration that works with `--demo` and shows every key.
+pub const EXAMPLE: &str = include_str!("example.toml");
 /// Tokens that a configuration may name.
 pub const TOKENS: usize = 16;
 /// Names under which the server may be asked, beside its own.
@@ -200,12 +199,17 @@ impl Config {
         Ok(Span::between(start, self.text.len()))
     }
 
+    /// Whether any route writes.
+    pub fn writes(&self) -> bool {
+        self.routes.iter().any(|route| route.verb.writes())
+    }
+
     /// Its routes, in the file's order.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
 
-    /// The parameters of a route: every one that its SQL names.
+    /// The parameters of a route: those of its SQL, then those of its path alone.
     pub fn params(&self, route: &Route) -> &[Param] {
         &self.params[usize::from(route.params)..usize::from(route.params + route.param_count)]
     }

@@ -104,7 +104,8 @@ pub struct Route {
     pub path: Span,
     /// Its SQL: one statement, or several that run in one transaction.
     pub sql: Span,
-    /// Where its parameters begin in the configuration's list: every one that its SQL names, and no other.
+    /// Where its parameters begin in the configuration's list: those that its SQL names, each once, in the order in which they stand there
+    /// first (SQLite's own order, where it is one statement); behind them those that stand in the path alone.
     pub params: u16,
     /// How many they are.
     pub param_count: u16,

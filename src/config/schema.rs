@@ -86,7 +86,7 @@ fn form(form: Form, out: &mut String) -> fmt::Result {
             "\"anyOf\": [ {{ \"const\": \"*\" }}, {{ \"type\": \"array\", \"maxItems\": {EXPOSED}, \
              \"items\": {{ \"type\": \"string\", \"minLength\": 1 }} }} ]"
         ),
-        Form::TokenName | Form::Hash => out.write_str("\"type\": \"string\", \"minLength\": 1"),
+        Form::TokenName => out.write_str("\"type\": \"string\", \"minLength\": 1"),
         Form::Bool => out.write_str("\"type\": \"boolean\""),
         Form::Count(least, most) => write!(out, "\"type\": \"integer\", \"minimum\": {least}, \"maximum\": {most}"),
         Form::Limit(..) | Form::Time(..) => write!(out, "\"type\": \"string\", \"pattern\": {}", Json(TIME)),

@@ -32,6 +32,8 @@ pub(super) struct Fields<'f> {
     pub(super) html: bool,
     pub(super) store: Store,
     pub(super) cache: Option<XCache>,
+    /// It is an earlier answer to the same Idempotency-Key.
+    pub(super) replayed: bool,
     /// Says which credentials are asked for (RFC 9110 §11.6.1).
     pub(super) challenge: bool,
 }
@@ -326,6 +328,9 @@ impl Fields<'_> {
         }
         if let Some(allow) = self.allow {
             head = head.field("allow", allow.text().as_bytes());
+        }
+        if self.replayed {
+            head = head.field("idempotency-replayed", b"true");
         }
         if self.challenge {
             head = head.field("www-authenticate", b"Bearer realm=\"flagstone\"");

@@ -12,7 +12,7 @@ use crate::budget::{
     CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_BODY_BYTES, CACHE_ENTRIES, CACHE_GHOSTS, CACHE_STATE_BYTES, CACHE_TABLE,
 };
 use crate::http::etag::EntityTag;
-use crate::job::{Micros, Stamp};
+use crate::job::{Micros, Stamp, TableSet};
 use crate::memory::{Blocks, Chain};
 use crate::policy::cache_index::CacheIndex;
 use crate::policy::eviction::Eviction;
@@ -42,6 +42,7 @@ struct Entry {
     tag: Option<EntityTag>,
     checksum: u64,
     lifetime: Lifetime,
+    tables: TableSet,
     made: Micros,
     /// When it was last known to be true of the database.
     verified: Micros,
@@ -56,6 +57,7 @@ impl Entry {
         tag: None,
         checksum: 0,
         lifetime: Lifetime { ttl: 0, stale_ok: 0, stale_if_error: 0, critical: false },
+        tables: TableSet::NONE,
         made: 0,
         verified: 0,
     };
@@ -99,6 +101,8 @@ pub struct Answer<'a> {
     pub cost: Micros,
     /// How long it is kept.
     pub lifetime: Lifetime,
+    /// What it was made of.
+    pub tables: TableSet,
 }
 
 /// Why an answer did not enter.
@@ -129,6 +133,8 @@ pub struct Counts {
     pub inserted: u64,
     /// Entries that left because the database had changed.
     pub stale: u64,
+    /// Entries that a commit of ours left as true as they were.
+    pub renewed: u64,
     /// Entries that left because of their age.
     pub expired: u64,
     /// Entries that left for others.
@@ -254,7 +260,7 @@ impl Cache {
     /// # Errors
     /// [`Refused`]; nothing is kept then.
     pub fn insert(&mut self, key: Key, stamp: Stamp, answer: &Answer, now: Micros) -> Result<(), Refused> {
-        let Answer { head, body, tag, cost, lifetime } = *answer;
+        let Answer { head, body, tag, cost, lifetime, tables } = *answer;
         let refused = if self.resting(now) {
             Some(Refused::Resting)
         } else if body.len() > CACHE_BODY_BYTES {
@@ -280,6 +286,7 @@ impl Cache {
             tag: Some(tag),
             checksum: checksum([head, body].into_iter()),
             lifetime,
+            tables,
             made: now,
             verified: now,
         };
@@ -289,6 +296,14 @@ impl Cache {
         self.counts.inserted += 1;
         self.entries_high = self.entries_high.max(self.entries());
         Ok(())
+    }
+
+    /// A commit of ours led from the state `before` to `after`, with nobody else's between, and wrote `tables`: what was made of others stays true.
+    pub fn renew(&mut self, before: Stamp, after: Stamp, tables: &TableSet) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.stamp == Some(before) && !tables.meets(&entry.tables)) {
+            entry.stamp = Some(after);
+            self.counts.renewed += 1;
+        }
     }
 
     /// An entry's tag, as found by [`Cache::find`].

@@ -59,14 +59,21 @@ pub(super) struct Entity {
 }
 
 /// The bytes behind the status, date and connection fields.
-enum Source<'s> {
-    Reply(&'s Reply, usize),
+pub(super) enum Source<'s> {
+    /// A body, and the length of its head in the front's buffer.
+    Made(&'s [u8], usize),
+    /// A cached answer.
     Entry(u16),
 }
 
 impl<N: Net> Front<N> {
     /// Answers a request for data: from the cache, by joining a query under way, or by a job of its own.
     pub(super) fn answer_data(&mut self, index: u16, task: Task) {
+        if let Task::Route(place) = task
+            && self.setup.config.routes()[usize::from(place)].verb.writes()
+        {
+            return self.answer_write(index, place);
+        }
         self.slots.at(index).task = task;
         self.slots.at(index).key = 0;
         let key = match self.key(index, task) {
@@ -171,7 +178,7 @@ impl<N: Net> Front<N> {
         let tag = self.cache.tag(entry);
         match tag {
             Some(tag) if self.has(index, &tag) => self.answer_not_modified(index, kind, &tag, cache),
-            _ => self.send(index, kind, cache, Source::Entry(entry)),
+            _ => self.send(index, kind, 200, Some(cache), Source::Entry(entry)),
         }
     }
 
@@ -213,7 +220,14 @@ impl<N: Net> Front<N> {
         let kept = match made.stamp {
             Some(stamp) if key != 0 && rule.keeps(made.volatile) => {
                 let lifetime = rule.lifetime;
-                let answer = Answer { head: &self.entity_head[..head], body: reply.body(), tag, cost: made.cost, lifetime };
+                let answer = Answer {
+                    head: &self.entity_head[..head],
+                    body: reply.body(),
+                    tag,
+                    cost: made.cost,
+                    lifetime,
+                    tables: made.tables,
+                };
                 self.cache.insert(key, stamp, &answer, self.now).is_ok()
             }
             _ => false,
@@ -230,7 +244,7 @@ impl<N: Net> Front<N> {
         if self.has(index, &entity.tag) {
             self.answer_not_modified(index, kind, &entity.tag, entity.cache);
         } else {
-            self.send(index, kind, entity.cache, Source::Reply(reply, entity.head));
+            self.send(index, kind, 200, Some(entity.cache), Source::Made(reply.body(), entity.head));
         }
     }
 
@@ -253,27 +267,33 @@ impl<N: Net> Front<N> {
         slot.exchange.as_ref().map_or(RouteKind::Other, |exchange| kind(&Route::of(exchange.request().path(exchange.current()))))
     }
 
-    /// Sends a 200: at once where nothing stands before it and nothing asked behind it, else by way of the output queue.
-    fn send(&mut self, index: u16, kind: RouteKind, cache: XCache, source: Source) {
+    /// Sends an answer: at once where nothing stands before it and nothing asked behind it, else by way of the output queue.
+    pub(super) fn send(&mut self, index: u16, kind: RouteKind, status: u16, cache: Option<XCache>, source: Source) {
         let Some(sending) = self.begin(index) else { return };
-        match self.send_bytes(index, cache, &source, sending) {
-            Ok(true) => self.done(index, kind, 200, sending.keep),
+        match self.send_bytes(index, status, cache, &source, sending) {
+            Ok(true) => self.done(index, kind, status, sending.keep),
             Ok(false) => self.close(index, CloseReason::Reset),
             Err(Full) => self.answer_output_full(index, kind, sending),
         }
     }
 
     /// Whether the connection is still there; all of the answer is then written or queued.
-    fn send_bytes(&mut self, index: u16, cache: XCache, source: &Source, sending: Sending) -> Result<bool, Full> {
+    fn send_bytes(
+        &mut self, index: u16, status: u16, cache: Option<XCache>, source: &Source, sending: Sending,
+    ) -> Result<bool, Full> {
         let unix = self.net.unix_time();
-        let prefix = cache.put(HeadWriter::new(self.head, 200).field("date", self.date.at(unix)));
+        let prefix = HeadWriter::new(self.head, status).field("date", self.date.at(unix));
+        let prefix = match cache {
+            Some(cache) => cache.put(prefix),
+            None => prefix,
+        };
         let prefix = sending.connection(self.cors.put(prefix)).part().map_err(|_| Full)?;
         let mut slices = [IoSlice::new(&[]); CACHE_SLICES + 1];
         slices[0] = IoSlice::new(&self.head[..prefix]);
         let count = match source {
-            Source::Reply(reply, head) => {
+            Source::Made(body, head) => {
                 slices[1] = IoSlice::new(&self.entity_head[..*head]);
-                slices[2] = IoSlice::new(if sending.body { reply.body() } else { b"" });
+                slices[2] = IoSlice::new(if sending.body { body } else { b"" });
                 2
             }
             Source::Entry(entry) => self.cache.slices(*entry, sending.body, &mut slices[1..]),

@@ -4,15 +4,23 @@ use super::cache::Key;
 use super::net::Net;
 use super::slots::{NEVER, State};
 use super::{BUSY_RETRY, Front, MS, Wait, entity};
-use crate::job::{Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp, Task};
+use crate::job::{Batch, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp, Task};
 use crate::policy::fair_queue::Waiting;
+
+/// What the back is to do next.
+pub enum Work {
+    /// A read, or another configuration.
+    Job(Job),
+    /// Writes; [`Front::finish_batch`] takes them back.
+    Batch(Box<Batch>),
+}
 
 /// The job that the back works on.
 #[derive(Clone, Copy)]
 pub(super) struct Running {
     pub(super) id: SlotId,
-    /// Whose share of the back's time it uses.
-    pub(super) account: u64,
+    /// Whose share of the back's time it uses; nobody's for a batch, which is many's.
+    pub(super) account: Option<u64>,
     pub(super) started: Micros,
     /// Time of turns inside it: others' work, not its client's.
     pub(super) turned: Micros,
@@ -39,10 +47,30 @@ impl<N: Net> Front<N> {
         }
     }
 
-    /// The next request for the back, by fairness among clients.
-    pub fn next_job(&mut self) -> Option<Job> {
+    /// The next work for the back: the waiting writes when their time has come, or a read; where both may go on, in turns.
+    pub fn next_work(&mut self) -> Option<Work> {
         self.now = self.net.now();
+        let writes = self.batch_due().is_some_and(|due| due <= self.now);
+        let reads = self.queue.next_at().is_some_and(|due| due <= self.now);
+        if writes && (!reads || !self.writes.was_last) {
+            let batch = self.take_batch()?;
+            let first = batch.items.first().map_or(SlotId { index: 0, generation: 0 }, |item| item.slot);
+            self.metrics.jobs += 1;
+            self.running = Some(Running { id: first, account: None, started: self.now, turned: 0, key: 0, stamp: None });
+            return Some(Work::Batch(batch));
+        }
+        self.next_job().map(Work::Job)
+    }
+
+    /// Whether nothing waits that could run now: the time for work that nobody waits for.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.writes.len() == 0
+    }
+
+    /// The next read, by fairness among clients.
+    fn next_job(&mut self) -> Option<Job> {
         let entry = self.queue.pop(self.now)?;
+        self.writes.was_last = false;
         let id = self.slots.id(entry.slot);
         let slot = self.slots.at(entry.slot);
         assert_eq!(slot.state, State::Queued, "only queued slots are in the queue");
@@ -54,7 +82,7 @@ impl<N: Net> Front<N> {
         // Before the back begins its read transaction: whoever joins while this is still the present state gets an answer of that state.
         let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
         self.tell_joiners(key, true);
-        self.running = Some(Running { id, account: entry.client, started: self.now, turned: 0, key, stamp });
+        self.running = Some(Running { id, account: Some(entry.client), started: self.now, turned: 0, key, stamp });
         let (task, limits) = (self.slots.peek(entry.slot).task, &self.setup.config.limits);
         let longest = match task {
             Task::Tables => limits.table_query_ms,
@@ -108,7 +136,7 @@ impl<N: Net> Front<N> {
     }
 
     /// Gives a job's request buffer back to its connection, or keeps it as the spare when that has gone; whether it is still there.
-    fn take_home(&mut self, id: SlotId, mut exchange: Box<Exchange>) -> bool {
+    pub(super) fn take_home(&mut self, id: SlotId, mut exchange: Box<Exchange>) -> bool {
         match self.slots.get(id) {
             Some(slot) => {
                 slot.exchange = Some(exchange);
@@ -117,7 +145,6 @@ impl<N: Net> Front<N> {
             None => {
                 exchange.clear();
                 if let Some(exchange) = self.slots.bring_home(exchange) {
-                    assert!(self.spare_exchange.is_none(), "there is one spare");
                     self.spare_exchange = Some(exchange);
                 }
                 false
@@ -144,11 +171,13 @@ impl<N: Net> Front<N> {
 
     /// The end of the running job: its time is booked to the client that used it, also when that has gone.
     /// Returns what its answer is known by.
-    fn book_job(&mut self) -> Key {
+    pub(super) fn book_job(&mut self) -> Key {
         let Some(running) = self.running.take() else { return 0 };
         let spent = self.now.saturating_sub(running.started + running.turned);
         self.metrics.job_micros += spent;
-        self.queue.charge(running.account, spent);
+        if let Some(account) = running.account {
+            self.queue.charge(account, spent);
+        }
         running.key
     }
 

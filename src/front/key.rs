@@ -192,9 +192,7 @@ impl<N: Net> Front<N> {
         let mut waiting: heapless::Vec<u16, QUEUE> = heapless::Vec::new();
         for index in self.slots.places() {
             match self.slots.peek(index).state {
-                State::Queued => {
-                    self.queue.remove(index);
-                }
+                State::Queued => self.dequeue(index),
                 State::Joined => self.joined -= 1,
                 _ => continue,
             }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::unix::SourceFd;
@@ -17,7 +17,8 @@ use super::net::{Accepted, EVENTS, Net, Peer, Ready, Token};
 use crate::job::{Micros, SlotId};
 
 const STOP: mio::Token = mio::Token(usize::MAX - 1);
-const FIRST_LISTENER: usize = usize::MAX - 1 - MAX_LISTENERS;
+const WAKE: mio::Token = mio::Token(usize::MAX - 2);
+const FIRST_LISTENER: usize = usize::MAX - 2 - MAX_LISTENERS;
 /// Listeners that one server may have.
 pub const MAX_LISTENERS: usize = 8;
 
@@ -58,6 +59,7 @@ impl MioNet {
     fn token(token: mio::Token) -> Token {
         match token.0 {
             value if value == STOP.0 => Token::Stop,
+            value if value == WAKE.0 => Token::Wake,
             value if value >= FIRST_LISTENER => Token::Listener((value - FIRST_LISTENER) as u8),
             value => Token::Slot(SlotId { index: value as u16, generation: (value >> 16) as u32 & GENERATION_MASK }),
         }
@@ -123,6 +125,10 @@ impl Net for MioNet {
             let _ = rustix::io::read(&connection, &mut [0; 1024]);
         }
         self.spare = spare().ok();
+    }
+
+    fn wake_on(&mut self, descriptor: RawFd) -> io::Result<()> {
+        self.poll.registry().register(&mut SourceFd(&descriptor), WAKE, Interest::READABLE)
     }
 
     fn close_listeners(&mut self) {

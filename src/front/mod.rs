@@ -22,7 +22,9 @@ pub mod regions;
 pub mod slots;
 mod timers;
 mod write;
+mod writes;
 
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use heapless::Deque;
@@ -45,6 +47,7 @@ use crate::policy::flags::Flags;
 use crate::policy::hosts::Hosts;
 use crate::policy::memory_level::{Level, MemoryLevel};
 use cache::Cache;
+pub use jobs::Work;
 use net::{EVENTS, Net, Ready, Token};
 pub use regions::Regions;
 use slots::{Listening, NEVER, Slots, State};
@@ -125,6 +128,7 @@ pub struct Front<N: Net> {
     memory_level: MemoryLevel,
     clients: ClientCounts<CLIENT_TABLE>,
     queue: FairQueue<QUEUE>,
+    writes: writes::Writes,
     events: heapless::Vec<Ready, EVENTS>,
     ready: Deque<u16, CONNECTIONS>,
     dirty: Deque<u16, CONNECTIONS>,
@@ -181,6 +185,7 @@ impl<N: Net> Front<N> {
             page: Page { bytes: regions.page, len: 0 },
             clients: ClientCounts::new(),
             queue: FairQueue::new(),
+            writes: writes::Writes::new(),
             events: heapless::Vec::new(),
             ready: Deque::new(),
             dirty: Deque::new(),
@@ -235,6 +240,19 @@ impl<N: Net> Front<N> {
     /// Whether the configuration is to be read again, by a signal since the last call.
     pub fn take_reload(&mut self) -> bool {
         std::mem::take(&mut self.reload_asked)
+    }
+
+    /// Frames in the database's WAL, as its index tells now; 0 when that is not known.
+    pub fn wal_frames(&self) -> u32 {
+        self.freshness.as_ref().and_then(|freshness| freshness.current()).map_or(0, |stamp| stamp.wal_frames())
+    }
+
+    /// Ends a wait for events when `descriptor` becomes readable; nobody reads it here.
+    ///
+    /// # Errors
+    /// What the kernel's poll gave.
+    pub fn wake_on(&mut self, descriptor: RawFd) -> std::io::Result<()> {
+        self.net.wake_on(descriptor)
     }
 
     /// Takes over a connected socket that came by no listener.
@@ -304,7 +322,7 @@ impl<N: Net> Front<N> {
         // database's file are looked at that often.
         let (longest, queued) = match wait {
             Wait::AtMost(longest) => (longest, None),
-            _ => (1000 * MS, self.queue.next_at()),
+            _ => (1000 * MS, self.queue.next_at().into_iter().chain(self.batch_due()).min()),
         };
         let due = [Some(self.next_timer).filter(|&timer| timer != NEVER), queued, listeners].into_iter().flatten().min();
         let now = self.net.now();
@@ -323,6 +341,7 @@ impl<N: Net> Front<N> {
                 }
                 Token::Stop => stop = true,
                 Token::Reload => self.reload_asked = true,
+                Token::Wake => {}
                 Token::Slot(id) => self.note_slot_event(id, *event),
             }
         }
@@ -397,9 +416,7 @@ impl<N: Net> Front<N> {
     fn close(&mut self, index: u16, reason: CloseReason) {
         let (state, key) = (self.slots.peek(index).state, self.slots.peek(index).key);
         match state {
-            State::Queued => {
-                self.queue.remove(index);
-            }
+            State::Queued => self.dequeue(index),
             State::Joined => self.joined -= 1,
             _ => {}
         }
@@ -418,6 +435,13 @@ impl<N: Net> Front<N> {
         drop(self.slots.put_back(index));
         if state == State::Queued {
             self.promote_joiner(key);
+        }
+    }
+
+    /// Takes a connection's request out of whichever queue it waits in.
+    fn dequeue(&mut self, index: u16) {
+        if !self.writes.remove(index) {
+            self.queue.remove(index);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 
 use crate::job::{Micros, SlotId};
 
@@ -17,6 +18,8 @@ pub enum Token {
     Slot(SlotId),
     /// SIGTERM or SIGINT: stop gracefully.
     Stop,
+    /// What was asked for by [`Net::wake_on`].
+    Wake,
     /// SIGHUP: read the configuration again.
     Reload,
 }
@@ -80,6 +83,12 @@ pub trait Net {
 
     /// Without a descriptor to accept with: accepts one connection all the same by a spare descriptor, sends it `answer` and closes it.
     fn turn_away(&mut self, listener: usize, answer: &[u8]);
+
+    /// Ends a wait when `descriptor` becomes readable; it is emptied elsewhere.
+    ///
+    /// # Errors
+    /// What the kernel's poll gave.
+    fn wake_on(&mut self, descriptor: RawFd) -> io::Result<()>;
 
     /// Stops listening.
     fn close_listeners(&mut self);

@@ -58,7 +58,7 @@ impl<N: Net> Front<N> {
             State::Head => self.answer_timeout(index, CloseReason::HeadTimeout),
             State::Body => self.answer_timeout(index, CloseReason::BodyTimeout),
             State::Queued => {
-                self.queue.remove(index);
+                self.dequeue(index);
                 let key = self.slots.peek(index).key;
                 self.answer_queue_timeout(index);
                 self.drive(index);

@@ -182,6 +182,18 @@ pub struct Metrics {
     pub abandoned_jobs: u64,
     /// Jobs put back because the database was locked.
     pub busy_retries: u64,
+    /// Batches of writes handed to the back.
+    pub batches: u64,
+    /// Writes in them.
+    pub batched_writes: u64,
+    /// The most writes in one.
+    pub largest_batch: u64,
+    /// Transactions committed for them.
+    pub commits: u64,
+    /// Writes that ran a second time, alone, because their batch was lost.
+    pub replays: u64,
+    /// Checkpoints made.
+    pub checkpoints: u64,
     /// Panics caught.
     pub panics: u64,
     /// Times that the database was opened anew because its file was replaced.
@@ -213,6 +225,12 @@ impl Metrics {
             query_timeouts: 0,
             abandoned_jobs: 0,
             busy_retries: 0,
+            batches: 0,
+            batched_writes: 0,
+            largest_batch: 0,
+            commits: 0,
+            replays: 0,
+            checkpoints: 0,
             panics: 0,
             reopens: 0,
             longest_gap: [0; GapCause::ALL.len()],

@@ -5,6 +5,7 @@
 pub mod attempts;
 pub mod batch_window;
 pub mod cache_index;
+pub mod checkpoints;
 pub mod clients;
 pub mod credentials;
 pub mod eviction;

@@ -45,6 +45,8 @@ pub struct Block<'a> {
     pub notes: &'a [String],
     /// Whether it is the example of `--demo`.
     pub demo: bool,
+    /// The token of the example's write route.
+    pub token: Option<&'a str>,
     /// What stood on the command line beside the address, quoted for a shell.
     pub served: &'a str,
 }
@@ -159,6 +161,10 @@ impl Block<'_> {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {curl} {quote}{base}{path}{quote}");
         }
+        if let Some(token) = self.token {
+            let json = "-H 'Content-Type: application/json' -d '{\"sensor\":2,\"value\":21.5}'";
+            let _ = writeln!(text, "  {curl} -H 'Authorization: Bearer {token}' \\\n    {json} {base}api/readings");
+        }
     }
 }
 
@@ -249,6 +255,7 @@ mod tests {
             memory_total: 209_715_200,
             notes: &[],
             demo: false,
+            token: None,
             served: "data.db",
         }
     }

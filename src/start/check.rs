@@ -75,11 +75,7 @@ pub fn dump(options: &Options) -> Result<String, StartError> {
 
 /// A new token and what to configure for it. The token itself is nowhere else.
 pub fn token(name: &str) -> String {
-    let (first, second) = (state::random(), state::random());
-    let mut random = [0; 32];
-    random[..16].copy_from_slice(&first);
-    random[16..].copy_from_slice(&second);
-    let token = credentials::make(random);
+    let token = credentials::make(state::random_token());
     let digest = credentials::digest_text(&credentials::digest(token.as_bytes()));
     format!(
         "the token, shown this once:\n\n    {token}\n\nits digest, for flagstone.toml:\n\n    [tokens]\n    {name} = \"{digest}\"\n\n\

@@ -10,18 +10,24 @@ use std::rc::Rc;
 use super::address::Address;
 use super::kept::Kept;
 use super::serve::{PATIENCE, ProcessHeap};
-use super::state::State;
+use super::state::{self, State};
 use super::{Exit, StartError, shell_word};
 use crate::api::problem::Problem;
 use crate::back::Back;
 use crate::budget::CONFIG_FILE_BYTES;
 use crate::cli::Options;
 use crate::config::history::{self, Changed, History, Outcome};
+<<<<<<< HEAD
+use crate::config::{self, Config, Expose, Flags, Limits, Mistakes};
+use crate::demo;
+=======
 use crate::config::{self, Config, Flags, Limits, Mistakes};
+>>>>>>> tests5
 use crate::front::Front;
 use crate::front::net::Net;
 use crate::job::{Change, Go};
 use crate::ops::readings;
+use crate::policy::credentials;
 
 mod at_start;
 
@@ -49,11 +55,16 @@ pub(super) struct Configuration {
     looks: (Option<Look>, Option<Look>),
     /// Limits and flags were reset, so the file says otherwise.
     was_reset: bool,
+<<<<<<< HEAD
+    /// The token of the example's own configuration.
+    demo_token: Option<heapless::String<{ credentials::TOKEN_CHARS }>>,
+=======
     /// Where the one that the server starts with comes from.
     source: at_start::Source,
     /// Whether the start may take the last good copy, and whether it is to come about whatever is broken.
     fallback: bool,
     safe: bool,
+>>>>>>> tests5
     history: History,
     kept: Kept,
     seen: readings::Configuration,
@@ -68,6 +79,9 @@ impl Configuration {
         options: &Options, heap: &'static ProcessHeap, state: impl FnOnce(Option<&Path>) -> State,
     ) -> Result<(Configuration, State), StartError> {
         let mut made = Configuration::empty(options);
+        if options.demo.is_some() && options.config.is_none() {
+            made.demo_token = heap.aside(|| made.be_the_demos());
+        }
         let read = heap.aside(|| made.read_running());
         let folder = made.running.state.filter(|_| read.is_ok()).map(|span| PathBuf::from(made.running.text(span)));
         let state = state(folder.as_deref());
@@ -108,9 +122,13 @@ impl Configuration {
             file_hash: 0,
             looks: (None, None),
             was_reset: false,
+<<<<<<< HEAD
+            demo_token: None,
+=======
             source: at_start::Source::File,
             fallback: options.fallback,
             safe: options.safe,
+>>>>>>> tests5
             history: History::new(),
             kept: Kept::nowhere(String::new()),
             seen: readings::Configuration::default(),
@@ -120,6 +138,23 @@ impl Configuration {
     /// The running one.
     pub(super) fn running(&self) -> Rc<Config> {
         Rc::clone(&self.running)
+    }
+
+    /// The token that the example's write route asks for.
+    pub(super) fn demo_token(&self) -> Option<&str> {
+        self.demo_token.as_deref()
+    }
+
+    /// The example's routes, beside everything that is served without a configuration.
+    fn be_the_demos(&mut self) -> Option<heapless::String<{ credentials::TOKEN_CHARS }>> {
+        let token = credentials::make(state::random_token());
+        let digest = credentials::digest_text(&credentials::digest(token.as_bytes()));
+        let text = format!("{}\n[tokens]\ningest = \"{digest}\"\n", demo::CONFIGURATION);
+        let running = Rc::get_mut(&mut self.running).expect("nobody has it before the start");
+        let read = config::read(&text, running, &mut self.mistakes);
+        assert!(read.is_ok(), "the example's configuration is right");
+        running.from_file = false;
+        Some(token)
     }
 
     /// The file, as messages name it.

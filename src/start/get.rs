@@ -10,7 +10,7 @@ use crate::back::open::How;
 use crate::cli::Options;
 use crate::event_loop;
 use crate::front::mio_net::MioNet;
-use crate::front::{Front, Wait};
+use crate::front::{Front, Wait, Work};
 use crate::http;
 
 /// Prints the body of `GET path`; the exit code is 0 for a 2xx, else 1.
@@ -39,7 +39,7 @@ pub fn get(path: &str, options: &Options, heap: &'static ProcessHeap) -> Result<
     front.adopt(ours.into());
     let answer = exchange(theirs, path, || {
         front.turn(Wait::No);
-        while let Some(job) = front.next_job() {
+        while let Some(Work::Job(job)) = front.next_work() {
             event_loop::run_job(&mut front, &mut back, &mut reply, job);
         }
     })

@@ -19,6 +19,7 @@ use super::{Exit, StartError, shell_word};
 use crate::api::problem::Problem;
 use crate::back::heap::{Arenas, HeapError};
 use crate::back::open::{How, open};
+use crate::back::write::Checkpoint;
 use crate::back::{Back, DescribeError, Workspace};
 use crate::budget::{ANSWER_BYTES, CONFIG_ARENA_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
 use crate::cli::{Demo, Options};
@@ -29,11 +30,13 @@ use crate::front::mio_net::MioNet;
 use crate::front::net::Net;
 use crate::front::slots::Listening;
 use crate::front::{Front, Regions, Setup};
-use crate::job::{Change, Reply};
+use crate::job::{Change, Micros, Reply};
 use crate::memory::Heaps;
 use crate::memory::StaticCell;
 use crate::memory::statics::{populate, prefault};
+use crate::ops::metrics::GapCause;
 use crate::ops::{log_ring, process};
+use crate::policy::checkpoints::{Checkpoints, Due};
 use crate::policy::hosts::Hosts;
 
 /// The process's heaps: the binary makes them its global allocator. Configurations are read in the second.
@@ -112,7 +115,19 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
     let mut front = front(bound, regions, &state, started, configuration.running())?;
     install_log();
     let listen = listed.iter().filter(|(_, kind)| *kind == Listening::Public).map(|(address, _)| address.clone()).collect();
-    let mut around = Around { heap, started, watched: Watched::none(), configuration, listen, sealed: None };
+    let demo = options.demo.is_some() && options.config.is_none();
+    let mut around = Around {
+        heap,
+        started,
+        watched: Watched::none(),
+        configuration,
+        listen,
+        writable: false,
+        immutable: database.immutable,
+        checkpoints: Checkpoints::new(),
+        next_reading: demo.then_some(0),
+        sealed: None,
+    };
     let mut said = String::new();
     loop {
         let page_slots = install(&mut arenas, &database, &state);
@@ -128,13 +143,14 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
                 log_ring::flush(std::io::stderr());
                 return Ok(());
             }
-            Ok(End::DatabaseReplaced) => {
+            Ok(End::DatabaseReplaced | End::ConnectionLost) => {
                 said.clear();
                 None
             }
             Err(error) if around.sealed.is_none() => return Err(error),
             Err(error) => Some(error),
         };
+        crate::back::sync::reopened();
         // The old connection is closed, so looking at the new file takes no lock of ours away.
         let Some(facts) = reopen(&mut front, &reply, &mut around, &database, failed, &mut said) else { return Ok(()) };
         database.facts = facts;
@@ -146,7 +162,17 @@ fn serve_open(
     database: &Database, page_slots: usize, workspace: &mut Workspace, front: &mut Front<MioNet>, reply: &mut Reply,
     around: &mut Around, start: impl FnOnce(&mut Front<MioNet>, &mut Around, &Connection, &Back<'_>) -> Result<(), StartError>,
 ) -> Result<End, StartError> {
-    let how = How { immutable: database.immutable, writable: false, page_slots, page_bytes: database.facts.page_size as usize };
+    around.writable = front.config().writes();
+    if around.writable {
+        may_write(database)?;
+        set_up_syncs(front);
+    }
+    let how = How {
+        immutable: database.immutable,
+        writable: around.writable,
+        page_slots,
+        page_bytes: database.facts.page_size as usize,
+    };
     // Looked at before it is opened: a file that takes its place in between is then noticed.
     around.watched = Watched::of(&database.path);
     // Once there are clients, the waiting is done while they are served.
@@ -155,6 +181,9 @@ fn serve_open(
     let mut back = Back::new(&conn, workspace, state::random(), around.started, front.config())
         .map_err(|error| cannot_read(&database.facts, &error))?;
     around.watched.note_shm();
+    if around.writable {
+        back.prepare_writes(&front.config()).map_err(|error| cannot_open(&database.facts, &error))?;
+    }
     if around.sealed.is_none() {
         let heap = around.heap;
         heap.aside(|| around.configuration.check_at_start(&around.listen, front, &mut back))?;
@@ -168,6 +197,31 @@ fn serve_open(
         log::info!("serving the database that has taken the old one's place");
     }
     Ok(event_loop::serve(front, &mut back, reply, around))
+}
+
+/// Writes need a database and a folder that may be written.
+fn may_write(database: &Database) -> Result<(), StartError> {
+    let facts = &database.facts;
+    if !database.immutable && facts.folder_writable() && facts.file_writable() {
+        return Ok(());
+    }
+    let what = match database.immutable {
+        true => "the configuration has routes that write, and --immutable promises that nobody does".to_string(),
+        false => {
+            format!("{}: the configuration has routes that write, and uid {} may not write it", facts.path.display(), facts.uid)
+        }
+    };
+    let path = shell_word(&facts.resolved);
+    Err(StartError::new(Exit::Database, what, &[format!("sudo chown {}:{} {path} \"$(dirname {path})\"", facts.uid, facts.gid)]))
+}
+
+/// Syncs go by a ring of their own from now on, which wakes the front.
+fn set_up_syncs(front: &mut Front<MioNet>) {
+    use crate::back::sync;
+    if sync::mode() == sync::SyncMode::Plain(sync::Why::Off) && sync::set_up() == sync::SyncMode::IoUring {
+        let woken = sync::completion_fd().map(|descriptor| front.wake_on(descriptor));
+        sync::front_is_woken(matches!(woken, Some(Ok(()))));
+    }
 }
 
 /// Opens it and reads its first page; a lock of another process is waited for.
@@ -316,6 +370,12 @@ fn print_block(
         config.routes().iter().map(|route| format!("{} {}", route.verb.name(), config.text(route.path))).collect();
     let token = config.ops_auth.map(|token| config.text(config.tokens[usize::from(token)].name));
     let mut notes = database.facts.notes.clone();
+    if around.writable {
+        if database.facts.journal_mode != JournalMode::Wal {
+            notes.push("switched from a rollback journal to WAL, because routes write".to_string());
+        }
+        notes.push(format!("writes are acknowledged when they are on disk; syncs: {}", crate::back::sync::mode()));
+    }
     notes.extend(state.note.clone());
     let version = crate::cli::version();
     let block = Block {
@@ -325,6 +385,7 @@ fn print_block(
         journal_mode: match (database.immutable, database.facts.journal_mode) {
             (true, _) => "immutable",
             (false, JournalMode::Wal) => "WAL",
+            (false, JournalMode::Rollback) if around.writable => "WAL",
             (false, JournalMode::Rollback) => "rollback journal",
         },
         listen: &listen,
@@ -336,6 +397,7 @@ fn print_block(
         memory_total: (PROCESS_BYTES + KERNEL_BYTES) as u64,
         notes: &notes,
         demo: options.demo.is_some() && options.config.is_none(),
+        token: around.configuration.demo_token(),
         served,
     };
     // Without a reader of stdout the server serves all the same.
@@ -351,10 +413,52 @@ struct Around {
     configuration: Configuration,
     /// Where requests are taken.
     listen: Vec<Address>,
+    /// Whether the database is open for writing.
+    writable: bool,
+    immutable: bool,
+    checkpoints: Checkpoints,
+    /// When the example gets its next readings.
+    next_reading: Option<Micros>,
     sealed: Option<u64>,
 }
 
+/// Between two readings of the example's sensors.
+const READING: Micros = 5_000_000;
+
 impl Around {
+    /// Copies the WAL into the database when that is due.
+    fn checkpoint<N: Net>(&mut self, front: &mut Front<N>, back: &mut Back<'_>) {
+        let pages = front.config().limits.wal_autocheckpoint_pages;
+        let what = match self.checkpoints.due(front.wal_frames(), pages) {
+            Due::Now => Checkpoint::Passive,
+            Due::WhenIdle if front.is_idle() => Checkpoint::Passive,
+            Due::Truncate => Checkpoint::Truncate,
+            Due::No | Due::WhenIdle => return,
+        };
+        match back.checkpoint(what, &mut |wait| front.nested_turn(wait)) {
+            Ok(Some(size)) => self.checkpoints.made(if what == Checkpoint::Truncate && !size.busy { 0 } else { size.frames }),
+            Ok(None) => {}
+            Err(error) => {
+                log::error!("the WAL could not be copied into the database: {error}");
+                self.checkpoints.made(front.wal_frames());
+            }
+        }
+        front.metrics.checkpoints += 1;
+        front.metrics.gap(GapCause::Checkpoint, back.take_longest_gap());
+    }
+
+    /// Adds readings to the example when their time has come.
+    fn read_sensors<N: Net>(&mut self, front: &mut Front<N>, back: &mut Back<'_>) {
+        if self.next_reading.is_none_or(|due| front.now() < due) || !front.is_idle() {
+            return;
+        }
+        self.next_reading = Some(front.now() + READING);
+        if let Err(error) = back.run_own(demo::NEW_READINGS, &mut |wait| front.nested_turn(wait)) {
+            log::warn!("the example has no new readings: {error}");
+        }
+        front.metrics.gap(GapCause::Fsync, back.take_longest_gap());
+    }
+
     /// The last step of the start: everything that is made at first use is used once, every page is touched, and from here on the heap may
     /// not grow.
     fn seal(&mut self, front: &mut Front<MioNet>, conn: &Connection) -> Result<(), StartError> {
@@ -408,6 +512,18 @@ impl Surroundings for Around {
 
     fn flush_log(&mut self) {
         log_ring::flush(std::io::stderr());
+    }
+
+    fn background<N: Net>(&mut self, front: &mut Front<N>, back: &mut Back<'_>) -> bool {
+        if self.writable {
+            self.read_sensors(front, back);
+            self.checkpoint(front, back);
+        }
+        crate::back::sync::failed()
+    }
+
+    fn wants_reopening(&mut self) -> bool {
+        !self.writable && !self.immutable && self.configuration.running().writes()
     }
 
     fn configuration_edited(&mut self) -> bool {

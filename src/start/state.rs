@@ -80,6 +80,14 @@ pub fn random() -> [u8; 16] {
     bytes
 }
 
+/// As many as a token has.
+pub fn random_token() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&random());
+    bytes[16..].copy_from_slice(&random());
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,10 +12,10 @@ use flagstone::budget::{ANSWER_BYTES, CONNECTIONS};
 use flagstone::config::{Config, Limits};
 use flagstone::front::mio_net::MioNet;
 use flagstone::front::slots::Listening;
-use flagstone::front::{Front, Regions, Setup, Wait};
+use flagstone::front::{Front, Regions, Setup, Wait, Work};
 use flagstone::http::accept::Media;
 use flagstone::http::etag::TagKey;
-use flagstone::job::{Job, Made, Outcome, Reply};
+use flagstone::job::{Job, Made, Outcome, Reply, TableSet};
 use flagstone::memory::sink::Sink;
 use flagstone::policy::hosts::Hosts;
 use flagstone::start::address::Address;
@@ -101,7 +101,7 @@ fn run(front: &mut Front<MioNet>, paused: &AtomicBool, over: &AtomicBool) {
         // At most a second; a pause that ends in between is noticed by the next event or then.
         front.turn(Wait::UntilEvent);
         while !paused.load(SeqCst)
-            && let Some(job) = front.next_job()
+            && let Some(Work::Job(job)) = front.next_work()
         {
             let outcome = outcome(&job, &mut reply);
             front.finish(job, outcome, &reply);
@@ -119,7 +119,7 @@ fn outcome(job: &Job, reply: &mut Reply) -> Outcome {
         reply.put(&[b'x'; 64]).expect("at most ANSWER_BYTES");
     }
     reply.put(&[b'x'; 64][..size % 64]).expect("at most ANSWER_BYTES");
-    Outcome::Rows(Media::Json, Made { stamp: None, volatile: false, cost: 1 })
+    Outcome::Rows(Media::Json, Made { stamp: None, volatile: false, tables: TableSet::NONE, cost: 1 })
 }
 
 fn config(limits: Limits) -> Config {

@@ -21,7 +21,12 @@ fn insert(cache: &mut Cache, key: Key, stamp: Stamp, size: usize, now: Micros) -
 }
 
 fn insert_for(cache: &mut Cache, lifetime: Lifetime, key: Key, stamp: Stamp, body: &[u8], now: Micros) -> Result<(), Refused> {
-    cache.insert(key, stamp, &Answer { head: b"head\r\n\r\n", body, tag: tag(), cost: 1, lifetime }, now)
+    cache.insert(
+        key,
+        stamp,
+        &Answer { head: b"head\r\n\r\n", body, tag: tag(), cost: 1, lifetime, tables: TableSet::EVERYTHING },
+        now,
+    )
 }
 
 fn body(cache: &Cache, at: u16) -> Vec<u8> {
@@ -65,6 +70,24 @@ fn an_old_answer_is_given_as_long_as_it_may_be_and_counted_from_when_it_was_true
     assert_eq!((cache.entries(), cache.counts.stale_hits, cache.counts.stale), (0, 2, 1), "and then it goes");
     insert_for(&mut cache, Lifetime { stale_ok: 5000, ..LIFETIME }, 7, state(1), b"old", 1000).unwrap();
     assert_eq!(cache.find(7, state(2), 2000), Found::Miss, "nothing outlives its ttl");
+}
+
+#[test]
+fn our_own_commit_spares_what_was_made_of_other_tables() {
+    let mut cache = cache();
+    let of = |place: usize| {
+        let mut set = TableSet::NONE;
+        set.insert(place);
+        set
+    };
+    for (key, tables) in [(1, of(1)), (2, of(2)), (3, TableSet::EVERYTHING)] {
+        let answer = Answer { head: b"head\r\n\r\n", body: b"x", tag: tag(), cost: 1, lifetime: LIFETIME, tables };
+        cache.insert(key, state(1), &answer, 0).unwrap();
+    }
+    cache.renew(state(7), state(8), &of(1));
+    cache.renew(state(1), state(2), &of(1));
+    let found: Vec<bool> = (1..=3).map(|key| matches!(cache.find(key, state(2), 1), Found::Hit(_))).collect();
+    assert_eq!((found, cache.counts.renewed), (vec![false, true, false], 1));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use flagstone::api::problem::Problem;
 use flagstone::back::turns::GAP;
 use flagstone::http::accept::Media;
-use flagstone::job::{Go, Job, Made, Micros, Outcome, Reply};
+use flagstone::job::{Go, Job, Made, Micros, Outcome, Reply, TableSet};
 use flagstone::memory::sink::Sink;
 
 use super::database::{TARGETS, body_number, target_of};
@@ -77,7 +77,7 @@ pub fn run(job: &Job, reply: &mut Reply, world: &Shared, turn: &mut dyn FnMut() 
             let wrong = world.borrow().options.plant == Some(Plant::WrongReply) && world.borrow_mut().random.one_in(20);
             fill(reply, Order { id: order.id - u64::from(wrong), ..order }, version);
             let volatile = target_of(order.id).is_some_and(|target| TARGETS[target].volatile);
-            Some(Outcome::Rows(Media::Json, Made { stamp, volatile, cost: order.cost }))
+            Some(Outcome::Rows(Media::Json, Made { stamp, volatile, tables: TableSet::EVERYTHING, cost: order.cost }))
         }
     }
 }

@@ -29,7 +29,7 @@ use flagstone::budget::ANSWER_BYTES;
 use flagstone::config::Config;
 use flagstone::front::cache::Counts;
 use flagstone::front::slots::Listening;
-use flagstone::front::{Front, Regions, Setup, Wait};
+use flagstone::front::{Front, Regions, Setup, Wait, Work};
 use flagstone::http::etag::TagKey;
 use flagstone::job::{Go, Job, Micros, Outcome, Reply};
 use flagstone::ops::metrics::{CloseReason, Refusal};
@@ -172,7 +172,7 @@ impl<'r> Simulation<'r> {
                 self.front.tick();
                 self.next_tick = self.front.now() + 1_000_000;
             }
-            while let Some(job) = self.front.next_job() {
+            while let Some(Work::Job(job)) = self.front.next_work() {
                 self.checker.running = Some(job.slot);
                 self.check(Step::NextJob);
                 self.run_job(job);
@@ -251,7 +251,7 @@ fn nested_turn(front: &mut Front<SimNet>, world: &Shared, plant: Option<Plant>) 
     let go = front.nested_turn(0);
     if plant == Some(Plant::NestedJob)
         && world.borrow_mut().random.one_in(50)
-        && let Some(job) = front.next_job()
+        && let Some(Work::Job(job)) = front.next_work()
     {
         front.finish(job, Outcome::Busy, &Reply::new(vec![0; ANSWER_BYTES].leak()));
     }

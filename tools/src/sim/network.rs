@@ -268,6 +268,10 @@ impl Net for SimNet {
         world.connections[id].server_closed = true;
     }
 
+    fn wake_on(&mut self, _: std::os::fd::RawFd) -> io::Result<()> {
+        Ok(())
+    }
+
     fn close_listeners(&mut self) {
         let mut world = self.world.borrow_mut();
         world.listening = false;

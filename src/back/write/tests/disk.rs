@@ -7,6 +7,7 @@ use std::ffi::{c_int, c_void};
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods};
 
 use super::*;
+use crate::back::vfs;
 
 const SCHEMA: &str = "CREATE TABLE t(x UNIQUE)";
 
@@ -137,6 +138,31 @@ fn a_failed_sync_is_the_end_of_the_connection() {
         let mut server = Server::new(&conn, work, config());
         assert_eq!(server.one(x(9)).0, 201);
     }
+}
+
+#[test]
+fn a_deadline_that_passes_during_a_commit_takes_nothing_back() {
+    let work = workspace!();
+    // Any connection initialises SQLite, which the shim wants.
+    drop(Connection::open_in_memory().unwrap());
+    vfs::install().unwrap();
+    let database = database(SCHEMA);
+    let conn = ours(&database.path);
+    let mut server = Server::new(&conn, work, config());
+    vfs::faults::set(vfs::faults::Faults { sync_delay_ms: 2, ..Default::default() });
+    let (mut done, mut late) = (0, 0);
+    // SQLite calls the progress handler once in 1,000 steps of all of a statement's runs, also at its very end. A COMMIT takes three,
+    // and in its 1,000th run that end is behind the sync.
+    for number in 0..1010 {
+        match server.one(x(number).within(1500)) {
+            (201, ..) => done += 1,
+            (504, ..) => late += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    vfs::faults::set(vfs::faults::Faults::default());
+    assert!(done > 500, "{done} done, {late} late: each is done before its sync, and late after it");
+    assert_eq!(committed(&database.path, "SELECT CAST(count(*) AS TEXT) FROM t"), done.to_string());
 }
 
 /// Called when a transaction has been rolled back and its lock is free: the other connection takes it.

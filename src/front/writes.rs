@@ -1,0 +1,224 @@
+//! Writes on their way to the back and home: they wait together, become one batch, and are answered when it is on disk.
+
+use super::answer::{Fields, unavailable};
+use super::entity::Source;
+use super::net::Net;
+use super::slots::{NEVER, State};
+use super::{BUSY_RETRY, Front, MS, QUEUE, answer};
+use crate::api::named::Elements;
+use crate::api::problem::Problem;
+use crate::budget::BATCH;
+use crate::http::accept::Media;
+use crate::http::response::HeadWriter;
+use crate::job::{Batch, BatchEnd, Done, Item, Micros, Outcome, Reply, Task, Written};
+use crate::ops::metrics::{Refusal, RouteKind};
+use crate::policy::batch_window::{BatchWindow, Rule};
+use crate::policy::flags::Flag;
+
+/// One waiting write.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    slot: u16,
+    since: Micros,
+}
+
+/// The writes that wait, and how those before them went.
+pub(super) struct Writes {
+    /// Oldest first.
+    waiting: heapless::Vec<Waiting, QUEUE>,
+    window: BatchWindow,
+    /// None may be run before: the database was locked.
+    not_before: Micros,
+    /// Away while the back has it.
+    batch: Option<Box<Batch>>,
+    /// Whether the last work was a batch: then reads have their turn.
+    pub(super) was_last: bool,
+}
+
+impl Writes {
+    /// None yet. Takes the batch's room from the heap.
+    pub(super) fn new() -> Writes {
+        Writes {
+            waiting: heapless::Vec::new(),
+            window: BatchWindow::new(),
+            not_before: 0,
+            batch: Some(Box::default()),
+            was_last: false,
+        }
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Since when the oldest has waited.
+    pub(super) fn oldest(&self) -> Option<Micros> {
+        self.waiting.first().map(|write| write.since)
+    }
+
+    /// Takes a slot's write out because its client is gone or its time is over; whether it waited.
+    pub(super) fn remove(&mut self, slot: u16) -> bool {
+        let found = self.waiting.iter().position(|write| write.slot == slot);
+        found.map(|at| self.waiting.remove(at)).is_some()
+    }
+
+    /// Queues a write behind those that came before it.
+    fn push(&mut self, slot: u16, since: Micros) {
+        let at = self.waiting.iter().take_while(|write| write.since <= since).count();
+        let pushed = self.waiting.insert(at, Waiting { slot, since });
+        assert!(pushed.is_ok(), "the queue has a place for every slot that can ask");
+    }
+}
+
+impl<N: Net> Front<N> {
+    /// Takes a write in, or says what is wrong with it; its body is read whole before it waits.
+    pub(super) fn answer_write(&mut self, index: u16, place: u16) {
+        self.slots.at(index).task = Task::Route(place);
+        self.slots.at(index).key = 0;
+        if let Err(problem) = self.check_write(index, place) {
+            return self.answer_problem(index, RouteKind::Named, &problem);
+        }
+        if self.draining_since.is_some() {
+            self.refuse(Refusal::Draining);
+            return self.answer_problem(index, RouteKind::Named, &unavailable("stopping", "The server is stopping", 1));
+        }
+        if self.heap_in_reserve {
+            self.refuse(Refusal::HeapReserve);
+            return self.answer_problem(index, RouteKind::Named, &unavailable("heap-reserve", "The server is out of memory", 10));
+        }
+        self.enqueue_write(index, self.now);
+    }
+
+    fn check_write(&mut self, index: u16, place: u16) -> Result<(), Problem> {
+        let config = self.setup.config.clone();
+        let route = &config.routes()[usize::from(place)];
+        let Some(exchange) = self.slots.peek(index).exchange.as_ref() else { return Ok(()) };
+        let (bytes, request) = (exchange.current(), exchange.request());
+        let (path, query) = (request.path(bytes), request.query(bytes).unwrap_or_default());
+        let mut elements = Elements::new(request.field(bytes, "content-type"), request.body(bytes))?;
+        while let Some(bound) = elements.bind_next(&config, route, path, query, &mut self.bound) {
+            bound?;
+        }
+        Ok(())
+    }
+
+    fn enqueue_write(&mut self, index: u16, since: Micros) {
+        let (now, queue_ms) = (self.now, self.setup.config.limits.queue_ms);
+        let slot = self.slots.at(index);
+        slot.enter(State::Queued, now, (since + queue_ms * MS).saturating_sub(now));
+        let due = slot.deadline;
+        self.next_timer = self.next_timer.min(due);
+        self.writes.push(index, since);
+    }
+
+    /// From when on a batch may be run.
+    pub(super) fn batch_due(&self) -> Option<Micros> {
+        let limits = &self.setup.config.limits;
+        let rule = Rule {
+            least: limits.batch_least,
+            window: limits.batch_window_ms * MS,
+            longest_wait: limits.batch_wait_ms * MS,
+            most: BATCH,
+        };
+        let due = self.writes.window.due(self.writes.len(), self.writes.oldest()?, rule)?;
+        Some(due.max(self.writes.not_before))
+    }
+
+    /// All that wait, or as many as one batch takes, in the order in which they came. Who is not to be grouped is alone.
+    pub(super) fn take_batch(&mut self) -> Option<Box<Batch>> {
+        let mut batch = self.writes.batch.take()?;
+        let deadline = self.now + self.setup.config.limits.route_query_ms * MS;
+        while let Some(&Waiting { slot: index, since }) = self.writes.waiting.first() {
+            let grouped = self.has_feature(index, Flag::Batching);
+            if batch.items.is_full() || (!batch.items.is_empty() && !grouped) {
+                break;
+            }
+            self.writes.waiting.remove(0);
+            let id = self.slots.id(index);
+            let (now, slot) = (self.now, self.slots.at(index));
+            assert_eq!(slot.state, State::Queued, "only queued slots wait");
+            slot.enter(State::Running, now, NEVER);
+            let exchange = slot.exchange.take().expect("a queued slot has its request");
+            self.metrics.queue_waits.observe(now.saturating_sub(since));
+            let pushed = batch.items.push(Item { slot: id, exchange, arrived: since, deadline, outcome: None });
+            assert!(pushed.is_ok(), "a full batch takes no more");
+            if !grouped {
+                break;
+            }
+        }
+        self.metrics.batches += 1;
+        self.metrics.batched_writes += batch.items.len() as u64;
+        self.metrics.largest_batch = self.metrics.largest_batch.max(batch.items.len() as u64);
+        Some(batch)
+    }
+
+    /// Takes a batch back when its commit is durable, or nothing of it is: answers everybody, or puts them into the queue again.
+    pub fn finish_batch(&mut self, mut batch: Box<Batch>, end: BatchEnd, reply: &Reply) {
+        self.now = self.net.now();
+        self.book_job();
+        self.writes.was_last = true;
+        self.writes.window.committed(batch.items.len(), self.now);
+        if let BatchEnd::Ended(commit) = end {
+            self.metrics.commits += u64::from(commit.commits);
+            self.metrics.replays += u64::from(commit.replays);
+            if let (Some(before), Some(after), true) = (commit.before, commit.after, commit.only_ours) {
+                self.cache.renew(before, after, &commit.tables);
+            }
+        }
+        if end == BatchEnd::Busy {
+            self.metrics.busy_retries += 1;
+            self.writes.not_before = self.now + BUSY_RETRY;
+        }
+        let (now, busy) = (self.now, self.setup.config.limits.busy_ms * MS);
+        // One after the other from the batch itself: all at once they are too much for the stack.
+        batch.items.reverse();
+        while let Some(Item { slot: id, exchange, arrived, outcome, .. }) = batch.items.pop() {
+            if !self.take_home(id, exchange) {
+                self.metrics.abandoned_jobs += 1;
+                continue;
+            }
+            let again = match (&outcome, end) {
+                (Some(Written::Later), BatchEnd::Lost) | (None, BatchEnd::Busy) => now < arrived + busy,
+                (Some(Written::Later), _) => true,
+                _ => false,
+            };
+            match outcome {
+                _ if again => self.enqueue_write(id.index, arrived),
+                outcome => self.deliver_write(id.index, outcome, reply),
+            }
+        }
+        self.writes.batch = Some(batch);
+    }
+
+    fn deliver_write(&mut self, index: u16, outcome: Option<Written>, reply: &Reply) {
+        self.serving = Some(index);
+        match outcome {
+            Some(Written::Done(done)) => self.answer_written(index, done, reply),
+            Some(Written::Problem(problem)) => self.answer_failure(index, &Outcome::Problem(problem)),
+            Some(Written::Abandoned) => self.answer_failure(index, &Outcome::Abandoned),
+            Some(Written::Later) | None => self.answer_failure(index, &Outcome::Busy),
+        }
+        self.drive(index);
+        self.serving = None;
+    }
+
+    /// The answer of a write that is on disk.
+    fn answer_written(&mut self, index: u16, done: Done, reply: &Reply) {
+        let config = self.setup.config.clone();
+        let content_type = done.media.map(|media| match media {
+            Media::Value => {
+                let named = config.routes()[usize::from(done.route)].content_type.map(|span| config.text(span));
+                named.unwrap_or(answer::content_type(media))
+            }
+            media => answer::content_type(media),
+        });
+        let body = done.span.of(reply.body());
+        let fields = Fields { content_type, replayed: done.replayed, ..Fields::default() };
+        let head = fields.put(HeadWriter::fields_only(self.entity_head), done.status, body.len()).finish();
+        match head {
+            Ok(head) => self.send(index, RouteKind::Named, done.status, None, Source::Made(body, head)),
+            Err(_) => self.answer_internal_error(index),
+        }
+    }
+}
