@@ -17,12 +17,8 @@ use crate::back::Back;
 use crate::budget::CONFIG_FILE_BYTES;
 use crate::cli::Options;
 use crate::config::history::{self, Changed, History, Outcome};
-<<<<<<< HEAD
-use crate::config::{self, Config, Expose, Flags, Limits, Mistakes};
-use crate::demo;
-=======
 use crate::config::{self, Config, Flags, Limits, Mistakes};
->>>>>>> tests5
+use crate::demo;
 use crate::front::Front;
 use crate::front::net::Net;
 use crate::job::{Change, Go};
@@ -55,16 +51,13 @@ pub(super) struct Configuration {
     looks: (Option<Look>, Option<Look>),
     /// Limits and flags were reset, so the file says otherwise.
     was_reset: bool,
-<<<<<<< HEAD
     /// The token of the example's own configuration.
     demo_token: Option<heapless::String<{ credentials::TOKEN_CHARS }>>,
-=======
     /// Where the one that the server starts with comes from.
     source: at_start::Source,
     /// Whether the start may take the last good copy, and whether it is to come about whatever is broken.
     fallback: bool,
     safe: bool,
->>>>>>> tests5
     history: History,
     kept: Kept,
     seen: readings::Configuration,
@@ -122,13 +115,10 @@ impl Configuration {
             file_hash: 0,
             looks: (None, None),
             was_reset: false,
-<<<<<<< HEAD
             demo_token: None,
-=======
             source: at_start::Source::File,
             fallback: options.fallback,
             safe: options.safe,
->>>>>>> tests5
             history: History::new(),
             kept: Kept::nowhere(String::new()),
             seen: readings::Configuration::default(),
