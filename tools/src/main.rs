@@ -1,6 +1,7 @@
-//! The project's own tools: `tools sim`, `tools oracle`.
+//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`.
 #![deny(unsafe_code)]
 
+mod durability;
 mod oracle;
 mod sim;
 
@@ -12,6 +13,7 @@ tools: what the project checks itself with
 
     cargo run -p tools --release -- sim --seeds 1000     the front in a simulated world, from seeds
     cargo run -p tools --release -- oracle --seconds 60  answers while other processes commit: none may be stale
+    cargo run -p tools --release -- durability           kills, power cuts, failing disks: what was acknowledged is there
 
 tools COMMAND --help explains the options of each.
 ";
@@ -32,14 +34,17 @@ impl From<lexopt::Error> for Usage {
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
-    // The oracle has exit codes of its own, and processes that are this program again.
-    let of_oracle = match arguments.peek().and_then(|name| name.to_str()) {
+    // These have exit codes of their own, and processes that are this program again.
+    let with_processes = match arguments.peek().and_then(|name| name.to_str()) {
         Some("oracle") => Some(oracle::command as fn(_) -> _),
         Some(oracle::CHILD) => Some(oracle::child_command as fn(_) -> _),
         Some(oracle::WRITER) => Some(oracle::writer_command as fn(_) -> _),
+        Some("durability") => Some(durability::command as fn(_) -> _),
+        Some(durability::LOOK) => Some(durability::look_command as fn(_) -> _),
+        Some(durability::REFERENCE) => Some(durability::reference_command as fn(_) -> _),
         _ => None,
     };
-    if let Some(command) = of_oracle {
+    if let Some(command) = with_processes {
         arguments.next();
         return command(arguments);
     }
@@ -62,7 +67,7 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim or oracle".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the commands are sim and oracle"))),
+        Some("") => Err(Usage("a command is missing: sim, oracle or durability".to_owned())),
+        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle and durability"))),
     }
 }
