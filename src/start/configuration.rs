@@ -165,8 +165,9 @@ impl Configuration {
     fn fill(&mut self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         self.len = 0;
-        let mut open = std::fs::File::open(file)?;
+        // What cannot be opened is not tried again at every look.
         self.looks.0 = look(file);
+        let mut open = std::fs::File::open(file)?;
         loop {
             match open.read(&mut self.room[self.len..]) {
                 Ok(0) => break,
@@ -176,6 +177,20 @@ impl Configuration {
             }
         }
         self.file_hash = history::hash(&self.room[..self.len]);
+        Ok(())
+    }
+
+    /// The same while it serves: a pipe would be waited for, and an empty file is what a full disk leaves of an edit.
+    fn fill_again(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if !std::fs::metadata(file)?.is_file() {
+            self.looks.0 = look(file);
+            return Err(io::Error::other("it is no regular file"));
+        }
+        self.fill()?;
+        if self.room[..self.len].trim_ascii().is_empty() {
+            return Err(io::Error::other("it is empty"));
+        }
         Ok(())
     }
 
@@ -296,6 +311,8 @@ impl Configuration {
                 self.record(outcome, keys.unwrap_or_default(), now);
                 Ok(())
             }
+            // There was nothing to try.
+            Err(problem) if problem.status == 409 => Err(problem),
             Err(problem) => {
                 self.note_error(&problem.detail);
                 self.seen.last_successful = false;
@@ -335,18 +352,19 @@ impl Configuration {
             log::error!("the configuration is refused, the running one stays\n{}", self.refusal().message);
             return Err(refused(&self.mistakes));
         }
-        if next.listen != self.running.listen || next.ops != self.running.ops || next.state != self.running.state {
+        let changes = config::changed_keys(&self.running, next);
+        if changes.names.iter().any(|name| matches!(name.as_str(), "listen" | "ops" | "state")) {
             log::warn!("listen, ops and state change at the next start only");
         }
         self.running_hash = hash;
-        Ok(Some(history::changed(config::changed_keys(&self.running, next).names.iter().map(|name| name.as_str()))))
+        Ok(Some(history::changed(changes.names.iter().map(|name| name.as_str()))))
     }
 
     /// Brings the text of the next configuration into the room.
     fn load(&mut self, change: Change) -> Result<(), Problem> {
         let found = match change {
             Change::Reload => {
-                return self.fill().map_err(|error| {
+                return self.fill_again().map_err(|error| {
                     log::error!("{}: the configuration cannot be read: {error}", self.name());
                     Problem::new(422, "configuration-refused", "The configuration cannot be read").detail(format_args!("{error}"))
                 });
