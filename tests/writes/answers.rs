@@ -90,6 +90,7 @@ fn values_come_from_path_query_and_body_in_this_order() {
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let json = [("Content-Type", "application/json; charset=utf-8")];
     let suffix = [("Content-Type", "application/vnd.x+json")];
+    #[allow(clippy::type_complexity, reason = "a table of cases")]
     let cases: &[(&str, &[(&str, &str)], &str, &str)] = &[
         ("/log/1?q=2", &json, r#"{"b": "3"}"#, "1|2|3"),
         ("/log/1", &json, r#"{"q": "x", "b": 3}"#, "1|x|3"),

@@ -46,6 +46,7 @@ fn a_request_that_means_nothing_is_told_so() {
     let typed = "params = { a = { type = \"integer\", min = 1, max = 5 } }";
     let server = with(&[writes("POST", "/log", one, ""), writes("POST", "/typed", one, typed)].concat());
     let json: &[(&str, &str)] = &[("Content-Type", "application/json")];
+    #[allow(clippy::type_complexity, reason = "a table of cases")]
     let cases: &[(&str, &[(&str, &str)], &str, u16, &str)] = &[
         ("/log", json, "{}", 400, "missing-parameter"),
         ("/log", &[], "", 400, "missing-parameter"),
