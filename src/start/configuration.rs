@@ -49,6 +49,8 @@ pub(super) struct Configuration {
     file_hash: u64,
     /// The file when it was read last, and at the last look.
     looks: (Option<Look>, Option<Look>),
+    /// Whether the database may be written, and whether it is open for that now.
+    pub(super) access: Access,
     /// Limits and flags were reset, so the file says otherwise.
     was_reset: bool,
     /// The token of the example's own configuration.
@@ -61,6 +63,15 @@ pub(super) struct Configuration {
     history: History,
     kept: Kept,
     seen: readings::Configuration,
+}
+
+/// How the database may be used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Access {
+    /// File and folder may be written, and nobody promised that they are not.
+    pub(super) may_write: bool,
+    /// It is open for writing.
+    pub(super) writable: bool,
 }
 
 impl Configuration {
@@ -114,6 +125,7 @@ impl Configuration {
             running_hash: 0,
             file_hash: 0,
             looks: (None, None),
+            access: Access::default(),
             was_reset: false,
             demo_token: None,
             source: at_start::Source::File,
@@ -347,11 +359,21 @@ impl Configuration {
             let deadline = front.now() + PATIENCE.as_micros() as u64;
             back.check(next, text, &mut self.mistakes, deadline, &mut |wait| front.nested_turn(wait));
             check_open_writes(next, text, listen, &mut self.mistakes);
+            if let Some(route) = next.routes().iter().find(|route| route.verb.writes() && !self.access.may_write) {
+                let hint = format_args!("start the server as a user who may write it, without --immutable");
+                self.mistakes.at_line(text, route.line, format_args!("the database may not be written"), hint);
+            }
         }
         if !self.mistakes.is_empty() {
             self.mistakes.sort();
             log::error!("the configuration is refused, the running one stays\n{}", self.refusal().message);
             return Err(refused(&self.mistakes));
+        }
+        if self.access.writable {
+            back.prepare_writes(next).map_err(|error| {
+                log::error!("the configuration is refused, the running one stays: {error}");
+                Problem::new(503, "database-busy", "The database is not ready").detail(format_args!("{error}"))
+            })?;
         }
         let changes = config::changed_keys(&self.running, next);
         if changes.names.iter().any(|name| matches!(name.as_str(), "listen" | "ops" | "state")) {
