@@ -230,7 +230,8 @@ impl Configuration {
     pub(super) fn listen(&mut self, options: &Options) -> Result<Vec<Address>, StartError> {
         let spans: Vec<_> = self.running.listen.iter().copied().collect();
         let listed = if options.listen.is_empty() { self.addresses("listen", &spans)? } else { options.listen.clone() };
-        Ok(if listed.is_empty() { vec![Address::default()] } else { listed })
+        let listed = if listed.is_empty() { vec![Address::default()] } else { listed };
+        Ok(if self.source == at_start::Source::Nothing { listed.into_iter().map(at_start::near).collect() } else { listed })
     }
 
     /// The operators' address, likewise.
