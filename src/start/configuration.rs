@@ -58,6 +58,8 @@ pub(super) struct Configuration {
     /// Whether the start may take the last good copy, and whether it is to come about whatever is broken.
     fallback: bool,
     safe: bool,
+    /// Whether the database may be written, so that routes may be added that do.
+    pub(super) writable: bool,
     history: History,
     kept: Kept,
     seen: readings::Configuration,
@@ -119,6 +121,7 @@ impl Configuration {
             source: at_start::Source::File,
             fallback: options.fallback,
             safe: options.safe,
+            writable: false,
             history: History::new(),
             kept: Kept::nowhere(String::new()),
             seen: readings::Configuration::default(),
@@ -346,6 +349,9 @@ impl Configuration {
             let deadline = front.now() + PATIENCE.as_micros() as u64;
             back.check(next, text, &mut self.mistakes, deadline, &mut |wait| front.nested_turn(wait));
             check_open_writes(next, text, listen, &mut self.mistakes);
+            if !self.writable {
+                check_no_writes(next, text, &mut self.mistakes);
+            }
         }
         if !self.mistakes.is_empty() {
             self.mistakes.sort();
@@ -447,6 +453,18 @@ fn check_open_writes(config: &Config, text: &str, listen: &[Address], mistakes: 
             route.line,
             format_args!("everybody in the network could write by {} {}", route.verb.name(), config.text(route.path)),
             format_args!("give it auth = \"NAME\" (flagstone token NAME), or say open_writes = true"),
+        );
+    }
+}
+
+/// A running server takes no routes that its database is not made for: it would have to close it.
+fn check_no_writes(config: &Config, text: &str, mistakes: &mut Mistakes) {
+    for route in config.routes().iter().filter(|route| route.verb.writes()) {
+        mistakes.at_line(
+            text,
+            route.line,
+            format_args!("{} {} writes, and the database may not be written", route.verb.name(), config.text(route.path)),
+            format_args!("give the server's user the file and its folder, leave --immutable out, and start again"),
         );
     }
 }

@@ -116,7 +116,7 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
         configuration,
         listen,
         writable: false,
-        immutable: database.immutable,
+        keeps_answers: false,
         checkpoints: Checkpoints::new(),
         next_reading: demo.then_some(0),
         sealed: None,
@@ -156,6 +156,8 @@ fn serve_open(
     around: &mut Around, start: impl FnOnce(&mut Front<MioNet>, &mut Around, &Connection, &Back<'_>) -> Result<(), StartError>,
 ) -> Result<End, StartError> {
     around.writable = front.config().writes();
+    around.keeps_answers = super::around::keeps_answers(&front.config());
+    around.configuration.writable = is_writable(database);
     if around.writable {
         may_write(database)?;
         set_up_syncs(front);
@@ -193,9 +195,13 @@ fn serve_open(
 }
 
 /// Writes need a database and a folder that may be written.
+fn is_writable(database: &Database) -> bool {
+    !database.immutable && database.facts.folder_writable() && database.facts.file_writable()
+}
+
 fn may_write(database: &Database) -> Result<(), StartError> {
     let facts = &database.facts;
-    if !database.immutable && facts.folder_writable() && facts.file_writable() {
+    if is_writable(database) {
         return Ok(());
     }
     let what = match database.immutable {
