@@ -78,7 +78,11 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         while let Some(work) = front.next_work() {
             match work {
                 Work::Job(job) => match job.task {
-                    Task::Change(change) => run_change(front, back, reply, around, job, change),
+                    Task::Change(change) => {
+                        run_change(front, back, reply, around, job, change);
+                        // What comes next may need the database opened otherwise.
+                        break;
+                    }
                     _ => run_job(front, back, reply, job),
                 },
                 Work::Batch(batch) => lost |= run_batch(front, back, reply, batch),
@@ -115,12 +119,12 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
             front.metrics.reopens += 1;
             break End::ConnectionLost;
         }
-        if around.wants_reopening() {
-            break End::DatabaseReplaced;
-        }
         if reload {
             // The surroundings have told why, if it stays as it is.
             let _ = around.change(Change::Reload, front, back);
+        }
+        if around.wants_reopening() {
+            break End::DatabaseReplaced;
         }
         around.flush_log();
         if front.drained() {

@@ -54,6 +54,11 @@ fn with(routes: &str) -> Server {
     serve(SQL, &toml("", routes))
 }
 
+/// The same, logging nothing: a log line may allocate.
+fn serve_quietly(routes: &str) -> Server {
+    configured::start(SQL, &toml("", routes)).environment("RUST_LOG", "warn").run()
+}
+
 /// One write over a connection of its own; a body is JSON unless a field says otherwise.
 fn write(server: &Server, method: &str, target: &str, fields: &[(&str, &str)], body: &str) -> Answer {
     let mut stream = ask(server.address, method, target, fields, body);

@@ -27,7 +27,7 @@ pub(super) enum Source {
 const FELL_BACK: &str = "the file was refused at the start; the last good copy runs";
 const NOTHING_RUNS: &str = "the file was refused at the start, and there is no copy that can be used; nothing is served";
 
-const ALL_OFF: Flags = Flags { cache: 0, batching: 0, single_flight: 0, warming: 0 };
+const ALL_OFF: Flags = Flags::OFF;
 
 impl Configuration {
     /// The file is broken: the last good copy instead, where that was asked for.
