@@ -195,7 +195,7 @@ pub const CACHE_TABLE: usize = (2 * CACHE_ENTRIES).next_power_of_two();
 pub const CACHE_GHOSTS: usize = (2 * CACHE_ENTRIES).next_multiple_of(4);
 /// What one entry costs beside its blocks: its place, its index slots, its share of the eviction lists and ghosts, its shortcuts from raw
 /// targets.
-pub const CACHE_ENTRY_STATE_BYTES: usize = 512;
+pub const CACHE_ENTRY_STATE_BYTES: usize = 640;
 /// All entries' state: boxed at start in Rust's heap, which is larger by that; `front/cache.rs` asserts that it fits.
 pub const CACHE_STATE_BYTES: usize = CACHE_ENTRIES * CACHE_ENTRY_STATE_BYTES;
 
@@ -299,7 +299,7 @@ pub const PROCESS: &[Row] = &[
     row("answer heads and operators' pages", 2 * ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "2 x 8 KiB + 32 KiB"),
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
     row("cache blocks", CACHE_BLOCKS * (CACHE_BLOCK_BYTES + 2), "CACHE_MIB, with 2 bytes of index a block"),
-    row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 512 bytes, beside HEAP_KIB in the Rust heap"),
+    row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 640 bytes, beside HEAP_KIB in the Rust heap"),
     row("configurations", CONFIGS_BYTES, "3 x CONFIG_FILE_KIB + ROUTES x 320 + ROUTE_PARAMS x 192 + 40 KiB, in the Rust heap"),
     row("reading a configuration", CONFIG_ARENA_BYTES, "CONFIG_ARENA_KIB"),
     row("write batch", BATCH_BYTES, "BATCH x 720 bytes, beside HEAP_KIB"),

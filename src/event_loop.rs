@@ -94,7 +94,7 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         if front.now() >= look_at {
             look_at = front.now() + LOOK;
             reload |= around.configuration_edited();
-            back.read(&mut front.readings.database);
+            back.read(&mut front.readings.database, &mut front.readings.disk);
             front.readings.database.ready = true;
             around.read(front);
             front.tick();
@@ -104,6 +104,12 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
             }
         }
         lost |= around.background(front, back);
+        if front.is_idle()
+            && !lost
+            && let Some(job) = front.next_warming()
+        {
+            run_job(front, back, reply, job);
+        }
         if lost {
             front.metrics.reopens += 1;
             break End::ConnectionLost;

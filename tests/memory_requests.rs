@@ -1,5 +1,8 @@
 //! The server after its start: requests of every kind allocate nothing, map nothing and leave RssAnon where it was.
 
+mod configured;
+#[path = "memory_requests/routes.rs"]
+mod routes;
 mod server;
 mod trace;
 mod traffic;

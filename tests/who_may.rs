@@ -188,3 +188,27 @@ fn a_trusted_proxy_names_its_clients() {
     // Through it nobody is near by, whatever is said.
     assert_eq!(ask_from(3, server.address, "GET", "/-/status", &[("X-Forwarded-For", "127.0.0.1")]).status, 401);
 }
+
+#[test]
+fn open_writes_stay_on_this_machine_unless_somebody_says_so() {
+    let open = route("/w", "INSERT INTO t(v) VALUES (:v)", "method = \"POST\"");
+    let closed = route("/w", "INSERT INTO t(v) VALUES (:v)", "method = \"POST\"\nauth = \"sensor\"");
+    let said = toml("open_writes = true", &open);
+    let started = start(SQL, &toml("", &open));
+    let path = |name: &str| started.folder().join(name).to_str().expect("UTF-8").to_string();
+    for address in ["0.0.0.0:0", "[::]:0", ":0"] {
+        let output = started.output(&["-l", address, "-c", &path("flagstone.toml"), &path("data.db")]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{address}: {text}");
+        assert!(text.contains("POST /w") && text.contains("open_writes"), "{text}");
+    }
+    // A reload does not bring them in either.
+    for (first, then, status) in [(&closed, toml("", &open), 422), (&closed, said, 200)] {
+        let server = start(SQL, &toml("", first)).arguments(&["-l", "0.0.0.0:0"]).run();
+        std::fs::write(server.config_path(), then).expect("the test's file");
+        let answer = server.operate("POST", "/-/reload", "");
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    let server = start(SQL, &toml("", &open)).run();
+    assert_eq!(server.operate("POST", "/-/reload", "").status, 200, "on loopback everybody is this machine's");
+}

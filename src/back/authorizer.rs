@@ -274,7 +274,8 @@ unsafe extern "C" fn watch(
         }
         ffi::SQLITE_READ => {
             record.reads(name.to_bytes());
-            ours || !is_own(name.to_bytes())
+            // What such a table shows is the connection's, and it would be refused when it is read.
+            ours || !is_own(name.to_bytes()) && !begins(name.to_bytes(), b"pragma_")
         }
         ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
             // Nobody is shown our own table, so nothing is made of it.

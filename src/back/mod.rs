@@ -18,6 +18,7 @@ mod rows;
 mod run;
 pub mod snapshot;
 pub mod sync;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod trail;

@@ -172,6 +172,9 @@ impl<N: Net> Front<N> {
     }
 
     pub(super) fn answer_queue_timeout(&mut self, index: u16) {
+        if self.answer_old(index) {
+            return;
+        }
         self.refuse(Refusal::QueueTimeout);
         let problem = unavailable("queue-timeout", "The database is busy with other queries", self.retry_after());
         self.answer_problem(index, RouteKind::Other, &problem);

@@ -244,6 +244,12 @@ impl Cache {
         Found::Miss
     }
 
+    /// Whether it has an answer that is true of the present state; counts nothing.
+    pub fn holds(&self, key: Key, current: Stamp, now: Micros) -> bool {
+        let entry = self.index.get(key).map(|at| &self.entries[usize::from(at)]);
+        self.resting(now) || entry.is_some_and(|entry| entry.stamp == Some(current) && now < entry.made + entry.lifetime.ttl)
+    }
+
     /// An old answer for when no new one can be made, if its route allows that, and how long ago it was last known to be true.
     pub fn find_old(&mut self, key: Key, now: Micros) -> Option<(u16, Micros)> {
         let at = self.index.get(key).filter(|_| !self.resting(now))?;

@@ -28,6 +28,15 @@ pub(super) struct Running {
     pub(super) key: Key,
     /// The state of the database just before it began.
     pub(super) stamp: Option<Stamp>,
+    /// Nobody asked for it: it stops when somebody asks for anything.
+    pub(super) for_nobody: bool,
+}
+
+impl Running {
+    /// Work that nobody waits for.
+    pub(super) const fn for_nobody(id: SlotId) -> Running {
+        Running { id, account: None, started: 0, turned: 0, key: 0, stamp: None, for_nobody: true }
+    }
 }
 
 impl<N: Net> Front<N> {
@@ -42,6 +51,13 @@ impl<N: Net> Front<N> {
             running.turned += turned;
         }
         match self.running {
+            Some(running) if running.for_nobody && self.joiner(running.key, true).is_none() => {
+                if self.is_idle() {
+                    Go::On
+                } else {
+                    Go::Stop
+                }
+            }
             Some(running) if self.slots.get(running.id).is_none() && self.joiner(running.key, true).is_none() => Go::Stop,
             _ => Go::On,
         }
@@ -56,7 +72,8 @@ impl<N: Net> Front<N> {
             let batch = self.take_batch()?;
             let first = batch.items.first().map_or(SlotId { index: 0, generation: 0 }, |item| item.slot);
             self.metrics.jobs += 1;
-            self.running = Some(Running { id: first, account: None, started: self.now, turned: 0, key: 0, stamp: None });
+            self.running =
+                Some(Running { id: first, account: None, started: self.now, turned: 0, key: 0, stamp: None, for_nobody: false });
             return Some(Work::Batch(batch));
         }
         self.next_job().map(Work::Job)
@@ -82,7 +99,8 @@ impl<N: Net> Front<N> {
         // Before the back begins its read transaction: whoever joins while this is still the present state gets an answer of that state.
         let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
         self.tell_joiners(key, true);
-        self.running = Some(Running { id, account: Some(entry.client), started: self.now, turned: 0, key, stamp });
+        self.running =
+            Some(Running { id, account: Some(entry.client), started: self.now, turned: 0, key, stamp, for_nobody: false });
         let (task, limits) = (self.slots.peek(entry.slot).task, &self.setup.config.limits);
         let longest = match task {
             Task::Tables => limits.table_query_ms,
@@ -94,13 +112,14 @@ impl<N: Net> Front<N> {
     /// Takes a job back: answers everybody who waits for it, or puts it into the queue again when the database was locked.
     pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
         self.now = self.net.now();
+        let for_nobody = self.running.is_some_and(|running| running.for_nobody);
         let key = self.book_job();
         let Job { task, slot: id, exchange, arrived, .. } = job;
         let asked = self.take_home(id, exchange);
-        if !asked {
+        if !asked && !for_nobody {
             self.metrics.abandoned_jobs += 1;
         }
-        if matches!(outcome, Outcome::Busy) && self.now < arrived + self.setup.config.limits.busy_ms * MS {
+        if matches!(outcome, Outcome::Busy) && !for_nobody && self.now < arrived + self.setup.config.limits.busy_ms * MS {
             self.metrics.busy_retries += 1;
             self.tell_joiners(key, false);
             match asked {

@@ -53,7 +53,8 @@ impl<N: Net> Front<N> {
             return Err((RouteKind::Other, misdirected()));
         }
         if request.options_asterisk() {
-            return Ok(Judged::Options(RouteKind::Other, Allow::Everything));
+            let allow = if self.setup.config.writes() { Allow::Everything } else { Allow::Read };
+            return Ok(Judged::Options(RouteKind::Other, allow));
         }
         if self.origin(bytes, request) == Verdict::Foreign {
             return Err((RouteKind::Other, foreign()));

@@ -9,6 +9,7 @@ use super::answer::Store;
 use super::cache::{Key, Lifetime};
 use super::net::Net;
 use super::slots::{NEVER, State};
+use super::warming::Tried;
 use super::{Front, MS, QUEUE};
 use crate::api::named;
 use crate::api::problem::Problem;
@@ -101,13 +102,18 @@ impl<N: Net> Front<N> {
         }
         self.bound.bind_query(&config, route, path, query)?;
         let media = named::media(route.rows, self.bound.format(), request.fields(bytes, "accept"))?;
+        let key = self.key_of_values(place, media);
+        self.shortcuts[shortcut] = (raw, key);
+        Ok(key)
+    }
+
+    /// The key of a route's answer in a format, for the values that are bound.
+    pub(super) fn key_of_values(&self, place: usize, media: Media) -> Key {
         let mut hasher = SipHasher13::new_with_key(&self.setup.tag_key.0);
         hasher.write(&self.route_keys[place].to_le_bytes());
         hasher.write_u8(media as u8);
         self.bound.feed(|bytes| hasher.write(bytes));
-        let key = hasher.finish128().as_u128().max(1);
-        self.shortcuts[shortcut] = (raw, key);
-        Ok(key)
+        hasher.finish128().as_u128().max(1)
     }
 
     /// A keyed hash over parts, each with its length, so that no two lists of parts are one. Never 0.
@@ -171,6 +177,7 @@ impl<N: Net> Front<N> {
     /// Names the routes by all that their answers depend on, so that an answer outlives a reload that leaves its route as it was.
     pub(super) fn note_routes(&mut self) {
         self.shortcuts.fill((0, 0));
+        self.tried.fill(Tried::default());
         let config = self.setup.config.clone();
         for (place, route) in config.routes().iter().enumerate() {
             let text = |span: Option<Span>| span.map_or(&b""[..], |span| config.bytes(span));

@@ -21,6 +21,7 @@ mod read;
 pub mod regions;
 pub mod slots;
 mod timers;
+mod warming;
 mod write;
 mod writes;
 
@@ -117,6 +118,8 @@ pub struct Front<N: Net> {
     bound: Box<Bound>,
     /// What the answers of each named route are known by.
     route_keys: Box<[cache::Key]>,
+    /// What was made of each before anybody asked.
+    tried: Box<[warming::Tried]>,
     cors: cors::Cors,
     attempts: Attempts<ATTEMPTS>,
     flags: Flags,
@@ -175,6 +178,7 @@ impl<N: Net> Front<N> {
             canonical: Box::new(Canonical::new()),
             bound: Box::new(Bound::new()),
             route_keys: vec![0; crate::budget::ROUTES].into_boxed_slice(),
+            tried: vec![warming::Tried::default(); crate::budget::ROUTES].into_boxed_slice(),
             cors: cors::Cors::default(),
             attempts: Attempts::new(),
             flags,

@@ -194,6 +194,8 @@ pub struct Metrics {
     pub replays: u64,
     /// Checkpoints made.
     pub checkpoints: u64,
+    /// Answers made before anybody asked.
+    pub warmed: u64,
     /// Panics caught.
     pub panics: u64,
     /// Times that the database was opened anew because its file was replaced.
@@ -231,6 +233,7 @@ impl Metrics {
             commits: 0,
             replays: 0,
             checkpoints: 0,
+            warmed: 0,
             panics: 0,
             reopens: 0,
             longest_gap: [0; GapCause::ALL.len()],

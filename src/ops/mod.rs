@@ -8,3 +8,4 @@ pub mod metrics;
 pub mod pages;
 pub mod process;
 pub mod readings;
+mod write_pages;

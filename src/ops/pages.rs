@@ -5,6 +5,7 @@ use core::fmt::{self, Write};
 use super::configuration_pages::{self, FlagUse};
 use super::metrics::{CloseReason, DURATION_BOUNDS, Durations, GapCause, Metrics, Refusal, RouteKind, STATUSES};
 use super::readings::Readings;
+use super::write_pages;
 use crate::budget;
 use crate::memory::sink::{Full, Sink};
 
@@ -159,7 +160,7 @@ impl fmt::Display for Quoted<'_> {
 }
 
 /// Microseconds as seconds, exactly.
-struct Seconds(u64);
+pub(super) struct Seconds(pub u64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
@@ -176,6 +177,7 @@ fn metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     cache_metrics(&all.cache, out)?;
     back_metrics(all, out)?;
     memory_metrics(all, out)?;
+    write_pages::put_metrics(all.metrics, all.readings, all.uptime_seconds, out)?;
     configuration_pages::put_metrics(&all.readings.configuration, all.flags, out)?;
     process_metrics(all, out)
 }
@@ -368,7 +370,11 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     counts(
         out,
         "cache",
-        all.cache.requests.into_iter().chain([("inserted", all.cache.inserted), ("refused", all.cache.refused)]),
+        all.cache.requests.into_iter().chain([
+            ("inserted", all.cache.inserted),
+            ("refused", all.cache.refused),
+            ("warmed", metrics.warmed),
+        ]),
     )?;
     counts(out, "cache_gone", all.cache.gone.into_iter())?;
     let database = &readings.database;
@@ -386,8 +392,18 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
         ]
         .into_iter(),
     )?;
+    write_pages::put_status(metrics, readings, all.uptime_seconds, out)?;
     configuration_pages::put_status(&readings.configuration, all.flags, out)?;
-    let (process, heap) = (&readings.process, &readings.heap);
+    status_memory(readings, out)?;
+    write!(
+        out,
+        r#""turns":{},"nested_turns":{},"jobs":{},"panics":{},"log_lines_dropped":{}}}"#,
+        metrics.turns, metrics.nested_turns, metrics.jobs, metrics.panics, all.log_dropped
+    )
+}
+
+fn status_memory(readings: &Readings, out: &mut impl Write) -> fmt::Result {
+    let (database, process, heap) = (&readings.database, &readings.process, &readings.heap);
     counts(
         out,
         "memory",
@@ -409,16 +425,11 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
             ("sqlite_largest_allocation_bytes", database.largest_bytes),
         ]
         .into_iter(),
-    )?;
-    write!(
-        out,
-        r#""turns":{},"nested_turns":{},"jobs":{},"panics":{},"log_lines_dropped":{}}}"#,
-        metrics.turns, metrics.nested_turns, metrics.jobs, metrics.panics, all.log_dropped
     )
 }
 
 /// One member of an object: names with numbers.
-fn counts(out: &mut impl Write, name: &str, items: impl Iterator<Item = (&'static str, u64)>) -> fmt::Result {
+pub(super) fn counts(out: &mut impl Write, name: &str, items: impl Iterator<Item = (&'static str, u64)>) -> fmt::Result {
     write!(out, "\"{name}\":{{")?;
     for (at, (label, count)) in items.enumerate() {
         write!(out, "{}\"{label}\":{count}", if at == 0 { "" } else { "," })?;

@@ -25,6 +25,11 @@ pub fn read(readings: &mut Process) -> io::Result<()> {
     let meminfo = slurp("/proc/meminfo", &mut text)?;
     readings.system_total_bytes = kilobytes(meminfo, b"MemTotal:").unwrap_or(0);
     readings.system_available_bytes = kilobytes(meminfo, b"MemAvailable:").unwrap_or(0);
+    // Not there in every kernel: then it stays 0.
+    let mut text = [0; 1024];
+    if let Ok(io) = slurp("/proc/self/io", &mut text) {
+        readings.written_bytes = value(io, b"write_bytes:").unwrap_or(0);
+    }
     readings.descriptors = open_descriptors().unwrap_or(readings.descriptors);
     Ok(())
 }
@@ -47,9 +52,13 @@ fn slurp<'a>(path: &str, text: &'a mut [u8]) -> io::Result<&'a [u8]> {
 
 /// The value of a `Name:   123 kB` line, in bytes.
 fn kilobytes(status: &[u8], name: &[u8]) -> Option<u64> {
-    let line = status.split(|&byte| byte == b'\n').find(|line| line.starts_with(name))?;
+    value(status, name).map(|kilobytes| kilobytes * 1024)
+}
+
+/// The number of a line that begins with `name`.
+fn value(text: &[u8], name: &[u8]) -> Option<u64> {
+    let line = text.split(|&byte| byte == b'\n').find(|line| line.starts_with(name))?;
     number(line.split(|&byte| byte == b' ' || byte == b'\t').find(|word| word.first().is_some_and(u8::is_ascii_digit))?)
-        .map(|kilobytes| kilobytes * 1024)
 }
 
 /// utime + stime: fields 14 and 15 of stat(5), counted behind the last ')' because the command's name may hold anything.

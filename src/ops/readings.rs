@@ -39,6 +39,41 @@ pub struct Database {
     pub wal_index_bytes: u64,
 }
 
+/// What SQLite's files cost, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disk {
+    /// Syncs.
+    pub syncs: u64,
+    /// Those of them that went by the io_uring.
+    pub ring_syncs: u64,
+    /// Those of them that failed.
+    pub failed_syncs: u64,
+    /// Time that they took, in microseconds.
+    pub sync_micros: u64,
+    /// The longest of them.
+    pub longest_sync_micros: u64,
+    /// Bytes written to the database itself.
+    pub database_bytes: u64,
+    /// Bytes written to its WAL.
+    pub wal_bytes: u64,
+    /// Bytes written to rollback journals.
+    pub journal_bytes: u64,
+    /// Bytes written to temporary files.
+    pub temporary_bytes: u64,
+}
+
+impl Disk {
+    /// Bytes by file.
+    pub fn files(&self) -> [(&'static str, u64); 4] {
+        [
+            ("database", self.database_bytes),
+            ("wal", self.wal_bytes),
+            ("journal", self.journal_bytes),
+            ("temporary", self.temporary_bytes),
+        ]
+    }
+}
+
 /// The process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Process {
@@ -60,6 +95,8 @@ pub struct Process {
     pub system_total_bytes: u64,
     /// How much of it could be had without swapping, in bytes.
     pub system_available_bytes: u64,
+    /// Bytes that the kernel sent to storage for it.
+    pub written_bytes: u64,
     /// Unix time of the start, in seconds.
     pub started_at: u64,
 }
@@ -101,6 +138,8 @@ pub struct Readings {
     pub database: Database,
     /// The process.
     pub process: Process,
+    /// SQLite's files.
+    pub disk: Disk,
     /// Rust's heap.
     pub heap: heap::Readings,
     /// The second heap, which configurations are read in.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::configuration::Configuration;
 use super::serve::{self, Parts, ProcessHeap};
-use super::{StartError, shell_word, state};
+use super::{StartError, failures, shell_word, state};
 use crate::back::Back;
 use crate::back::open::How;
 use crate::cli::Options;
@@ -25,10 +25,10 @@ pub fn check(options: &Options, heap: &'static ProcessHeap) -> Result<String, St
     let page_slots = serve::install(&mut arenas, &database, &state)?;
     let how = How { immutable: database.immutable, writable: false, page_slots, page_bytes: database.facts.page_size as usize };
     let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
-        .map_err(|error| serve::cannot_open(&database.facts, &error))?;
+        .map_err(|error| failures::cannot_open(&database.facts, &error))?;
     let config = configuration.running();
     let mut back = Back::new(&conn, workspace, state::random(), started, config.clone())
-        .map_err(|error| serve::cannot_read(&database.facts, &error))?;
+        .map_err(|error| failures::cannot_read(&database.facts, &error))?;
     configuration.validate(&mut back, &listen)?;
     let mut text = String::new();
     for route in config.routes() {

@@ -49,6 +49,8 @@ pub(super) struct Configuration {
     file_hash: u64,
     /// The file when it was read last, and at the last look.
     looks: (Option<Look>, Option<Look>),
+    /// Whether the database may be written, and whether it is open for that now.
+    pub(super) access: Access,
     /// Limits and flags were reset, so the file says otherwise.
     was_reset: bool,
     /// The token of the example's own configuration.
@@ -61,6 +63,15 @@ pub(super) struct Configuration {
     history: History,
     kept: Kept,
     seen: readings::Configuration,
+}
+
+/// How the database may be used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Access {
+    /// File and folder may be written, and nobody promised that they are not.
+    pub(super) may_write: bool,
+    /// It is open for writing.
+    pub(super) writable: bool,
 }
 
 impl Configuration {
@@ -114,6 +125,7 @@ impl Configuration {
             running_hash: 0,
             file_hash: 0,
             looks: (None, None),
+            access: Access::default(),
             was_reset: false,
             demo_token: None,
             source: at_start::Source::File,
@@ -165,8 +177,9 @@ impl Configuration {
     fn fill(&mut self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         self.len = 0;
-        let mut open = std::fs::File::open(file)?;
+        // What cannot be opened is not tried again at every look.
         self.looks.0 = look(file);
+        let mut open = std::fs::File::open(file)?;
         loop {
             match open.read(&mut self.room[self.len..]) {
                 Ok(0) => break,
@@ -176,6 +189,20 @@ impl Configuration {
             }
         }
         self.file_hash = history::hash(&self.room[..self.len]);
+        Ok(())
+    }
+
+    /// The same while it serves: a pipe would be waited for, and an empty file is what a full disk leaves of an edit.
+    fn fill_again(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if !std::fs::metadata(file)?.is_file() {
+            self.looks.0 = look(file);
+            return Err(io::Error::other("it is no regular file"));
+        }
+        self.fill()?;
+        if self.room[..self.len].trim_ascii().is_empty() {
+            return Err(io::Error::other("it is empty"));
+        }
         Ok(())
     }
 
@@ -296,6 +323,8 @@ impl Configuration {
                 self.record(outcome, keys.unwrap_or_default(), now);
                 Ok(())
             }
+            // There was nothing to try.
+            Err(problem) if problem.status == 409 => Err(problem),
             Err(problem) => {
                 self.note_error(&problem.detail);
                 self.seen.last_successful = false;
@@ -329,24 +358,35 @@ impl Configuration {
             let deadline = front.now() + PATIENCE.as_micros() as u64;
             back.check(next, text, &mut self.mistakes, deadline, &mut |wait| front.nested_turn(wait));
             check_open_writes(next, text, listen, &mut self.mistakes);
+            if let Some(route) = next.routes().iter().find(|route| route.verb.writes() && !self.access.may_write) {
+                let hint = format_args!("start the server as a user who may write it, without --immutable");
+                self.mistakes.at_line(text, route.line, format_args!("the database may not be written"), hint);
+            }
         }
         if !self.mistakes.is_empty() {
             self.mistakes.sort();
             log::error!("the configuration is refused, the running one stays\n{}", self.refusal().message);
             return Err(refused(&self.mistakes));
         }
-        if next.listen != self.running.listen || next.ops != self.running.ops || next.state != self.running.state {
+        if self.access.writable {
+            back.prepare_writes(next).map_err(|error| {
+                log::error!("the configuration is refused, the running one stays: {error}");
+                Problem::new(503, "database-busy", "The database is not ready").detail(format_args!("{error}"))
+            })?;
+        }
+        let changes = config::changed_keys(&self.running, next);
+        if changes.names.iter().any(|name| matches!(name.as_str(), "listen" | "ops" | "state")) {
             log::warn!("listen, ops and state change at the next start only");
         }
         self.running_hash = hash;
-        Ok(Some(history::changed(config::changed_keys(&self.running, next).names.iter().map(|name| name.as_str()))))
+        Ok(Some(history::changed(changes.names.iter().map(|name| name.as_str()))))
     }
 
     /// Brings the text of the next configuration into the room.
     fn load(&mut self, change: Change) -> Result<(), Problem> {
         let found = match change {
             Change::Reload => {
-                return self.fill().map_err(|error| {
+                return self.fill_again().map_err(|error| {
                     log::error!("{}: the configuration cannot be read: {error}", self.name());
                     Problem::new(422, "configuration-refused", "The configuration cannot be read").detail(format_args!("{error}"))
                 });

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use super::serve::{self, Parts, ProcessHeap};
-use super::{Exit, StartError, state};
+use super::{Exit, StartError, failures, state};
 use crate::back::Back;
 use crate::back::open::How;
 use crate::cli::Options;
@@ -25,11 +25,11 @@ pub fn get(path: &str, options: &Options, heap: &'static ProcessHeap) -> Result<
     let page_slots = serve::install(&mut arenas, &database, &state)?;
     let how = How { immutable: database.immutable, writable: false, page_slots, page_bytes: database.facts.page_size as usize };
     let conn = serve::open_patiently(&database.path, how, serve::PATIENCE)
-        .map_err(|error| serve::cannot_open(&database.facts, &error))?;
+        .map_err(|error| failures::cannot_open(&database.facts, &error))?;
     let mut back = Back::new(&conn, workspace, state::random(), started, configuration.running())
-        .map_err(|error| serve::cannot_read(&database.facts, &error))?;
+        .map_err(|error| failures::cannot_read(&database.facts, &error))?;
     configuration.validate(&mut back, &[])?;
-    let failed = |error: std::io::Error| serve::internal(&format!("--get failed: {error}"));
+    let failed = |error: std::io::Error| failures::internal(&format!("--get failed: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
     theirs.set_nonblocking(true).map_err(failed)?;

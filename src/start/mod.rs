@@ -4,10 +4,12 @@
 //! Nothing here is called for a request.
 
 pub mod address;
+mod around;
 pub mod block;
 pub mod check;
 pub mod client;
 mod configuration;
+mod failures;
 pub mod get;
 pub mod inspect;
 pub mod kept;

@@ -5,38 +5,35 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, ffi};
-use rustix::process::{Resource, Rlimit};
+use rusqlite::{Connection, ErrorCode};
 
 use super::address::Address;
+use super::around::Around;
 use super::block::{self, Block};
-use super::configuration::Configuration;
+use super::configuration::{Access, Configuration};
+use super::failures::{cannot_open, cannot_read, internal, no_heap};
 use super::inspect::{self, Facts, JournalMode};
 use super::listen::{self, Bound};
 use super::state::{self, State};
 use super::watched::Watched;
 use super::{Exit, StartError, shell_word};
-use crate::api::problem::Problem;
-use crate::back::heap::{Arenas, HeapError};
+use crate::back::heap::Arenas;
 use crate::back::open::{How, open};
-use crate::back::write::Checkpoint;
-use crate::back::{Back, DescribeError, Workspace};
+use crate::back::{Back, Workspace};
 use crate::budget::{ANSWER_BYTES, CONFIG_ARENA_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
 use crate::cli::{Demo, Options};
 use crate::config::{Config, Limits};
 use crate::demo::{self, DemoDir};
-use crate::event_loop::{self, End, Surroundings};
+use crate::event_loop::{self, End};
 use crate::front::mio_net::MioNet;
-use crate::front::net::Net;
 use crate::front::slots::Listening;
 use crate::front::{Front, Regions, Setup};
-use crate::job::{Change, Micros, Reply};
+use crate::job::Reply;
 use crate::memory::Heaps;
 use crate::memory::StaticCell;
-use crate::memory::statics::{populate, prefault};
-use crate::ops::metrics::GapCause;
-use crate::ops::{log_ring, process};
-use crate::policy::checkpoints::{Checkpoints, Due};
+use crate::memory::statics::prefault;
+use crate::ops::log_ring;
+use crate::policy::checkpoints::Checkpoints;
 use crate::policy::hosts::Hosts;
 
 /// The process's heaps: the binary makes them its global allocator. Configurations are read in the second.
@@ -44,8 +41,6 @@ pub type ProcessHeap = Heaps<HEAP_BYTES, CONFIG_ARENA_BYTES>;
 
 static REPLY: StaticCell<[u8; ANSWER_BYTES]> = StaticCell::new([0; ANSWER_BYTES]);
 
-/// What the sheet allows the wal-index.
-const WAL_INDEX_BYTES: u64 = crate::budget::WAL_INDEX_KIB as u64 * 1024;
 /// Pages of a database that is not there yet (the demo's).
 const USUAL_PAGE: usize = 4096;
 /// The longest log line in bytes: SQLite's messages name what they are about, and a statement may stand in them.
@@ -54,8 +49,6 @@ const LONGEST_LINE: usize = 16 * 1024;
 const BUSY_STEP: Duration = Duration::from_millis(5);
 /// How long the start waits for a lock of another process: as long as a request would.
 pub(super) const PATIENCE: Duration = Duration::from_millis(Limits::DEFAULT.busy_ms);
-/// The stack that the deepest query may use, made resident at start.
-const STACK_BYTES: usize = 256 * 1024;
 
 /// The database that is served, from its options to its page size.
 pub(super) struct Database {
@@ -163,8 +156,12 @@ fn serve_open(
     around: &mut Around, start: impl FnOnce(&mut Front<MioNet>, &mut Around, &Connection, &Back<'_>) -> Result<(), StartError>,
 ) -> Result<End, StartError> {
     around.writable = front.config().writes();
+    let may_write = !database.immutable && database.facts.folder_writable() && database.facts.file_writable();
+    around.configuration.access = Access { may_write, writable: around.writable };
     if around.writable {
-        may_write(database)?;
+        if !may_write {
+            return Err(not_to_be_written(database));
+        }
         set_up_syncs(front);
     }
     let how = How {
@@ -182,7 +179,8 @@ fn serve_open(
         .map_err(|error| cannot_read(&database.facts, &error))?;
     around.watched.note_shm();
     if around.writable {
-        back.prepare_writes(&front.config()).map_err(|error| cannot_open(&database.facts, &error))?;
+        let config = front.config();
+        patiently(patience, || back.prepare_writes(&config)).map_err(|error| cannot_open(&database.facts, &error))?;
     }
     if around.sealed.is_none() {
         let heap = around.heap;
@@ -200,11 +198,8 @@ fn serve_open(
 }
 
 /// Writes need a database and a folder that may be written.
-fn may_write(database: &Database) -> Result<(), StartError> {
+fn not_to_be_written(database: &Database) -> StartError {
     let facts = &database.facts;
-    if !database.immutable && facts.folder_writable() && facts.file_writable() {
-        return Ok(());
-    }
     let what = match database.immutable {
         true => "the configuration has routes that write, and --immutable promises that nobody does".to_string(),
         false => {
@@ -212,7 +207,7 @@ fn may_write(database: &Database) -> Result<(), StartError> {
         }
     };
     let path = shell_word(&facts.resolved);
-    Err(StartError::new(Exit::Database, what, &[format!("sudo chown {}:{} {path} \"$(dirname {path})\"", facts.uid, facts.gid)]))
+    StartError::new(Exit::Database, what, &[format!("sudo chown {}:{} {path} \"$(dirname {path})\"", facts.uid, facts.gid)])
 }
 
 /// Syncs go by a ring of their own from now on, which wakes the front.
@@ -226,20 +221,25 @@ fn set_up_syncs(front: &mut Front<MioNet>) {
 
 /// Opens it and reads its first page; a lock of another process is waited for.
 pub(super) fn open_patiently(path: &Path, how: How, patience: Duration) -> rusqlite::Result<Connection> {
+    patiently(patience, || {
+        let conn = open(path, how)?;
+        conn.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+        Ok(conn)
+    })
+}
+
+/// Tries again while another process has it locked, as long as `patience` lasts.
+fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let until = Instant::now() + patience;
     loop {
-        let opened = open(path, how).and_then(|conn| {
-            conn.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
-            Ok(conn)
-        });
-        match opened {
+        match attempt() {
             Err(error) if is_busy(&error) && Instant::now() < until => std::thread::sleep(BUSY_STEP),
-            opened => return opened,
+            tried => return tried,
         }
     }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
@@ -403,200 +403,4 @@ fn print_block(
     // Without a reader of stdout the server serves all the same.
     let _ = std::io::stdout().write_all(block.render().as_bytes());
     let _ = std::io::stdout().flush();
-}
-
-/// What the loop asks for between requests.
-struct Around {
-    heap: &'static ProcessHeap,
-    started: Instant,
-    watched: Watched,
-    configuration: Configuration,
-    /// Where requests are taken.
-    listen: Vec<Address>,
-    /// Whether the database is open for writing.
-    writable: bool,
-    immutable: bool,
-    checkpoints: Checkpoints,
-    /// When the example gets its next readings.
-    next_reading: Option<Micros>,
-    sealed: Option<u64>,
-}
-
-/// Between two readings of the example's sensors.
-const READING: Micros = 5_000_000;
-
-impl Around {
-    /// Copies the WAL into the database when that is due.
-    fn checkpoint<N: Net>(&mut self, front: &mut Front<N>, back: &mut Back<'_>) {
-        let pages = front.config().limits.wal_autocheckpoint_pages;
-        let what = match self.checkpoints.due(front.wal_frames(), pages) {
-            Due::Now => Checkpoint::Passive,
-            Due::WhenIdle if front.is_idle() => Checkpoint::Passive,
-            Due::Truncate => Checkpoint::Truncate,
-            Due::No | Due::WhenIdle => return,
-        };
-        match back.checkpoint(what, &mut |wait| front.nested_turn(wait)) {
-            Ok(Some(size)) => self.checkpoints.made(if what == Checkpoint::Truncate && !size.busy { 0 } else { size.frames }),
-            Ok(None) => {}
-            Err(error) => {
-                log::error!("the WAL could not be copied into the database: {error}");
-                self.checkpoints.made(front.wal_frames());
-            }
-        }
-        front.metrics.checkpoints += 1;
-        front.metrics.gap(GapCause::Checkpoint, back.take_longest_gap());
-    }
-
-    /// Adds readings to the example when their time has come.
-    fn read_sensors<N: Net>(&mut self, front: &mut Front<N>, back: &mut Back<'_>) {
-        if self.next_reading.is_none_or(|due| front.now() < due) || !front.is_idle() {
-            return;
-        }
-        self.next_reading = Some(front.now() + READING);
-        if let Err(error) = back.run_own(demo::NEW_READINGS, &mut |wait| front.nested_turn(wait)) {
-            log::warn!("the example has no new readings: {error}");
-        }
-        front.metrics.gap(GapCause::Fsync, back.take_longest_gap());
-    }
-
-    /// The last step of the start: everything that is made at first use is used once, every page is touched, and from here on the heap may
-    /// not grow.
-    fn seal(&mut self, front: &mut Front<MioNet>, conn: &Connection) -> Result<(), StartError> {
-        touch_stack();
-        // libc reads the time zone and allocates for it at the first local time.
-        conn.query_row("SELECT datetime('now', 'localtime'), strftime('%Y', 'now', 'localtime')", [], |_| Ok(()))
-            .map_err(|error| internal(&format!("SQLite does not work: {error}")))?;
-        self.heap.prefault();
-        if let Err(error) = populate() {
-            log::warn!("RssAnon may grow by the few pages that nobody has touched yet: {error}");
-        }
-        front.readings.process.started_at = front.unix_time();
-        let limit = rustix::process::getrlimit(Resource::Nofile).current;
-        front.readings.process.descriptor_limit = limit.unwrap_or(u64::MAX);
-        self.read(front);
-        front.readings.process.ready_rss_anon_bytes = front.readings.process.rss_anon_bytes;
-        let data = process::data_bytes().map_err(|error| internal(&format!("/proc cannot be read: {error}")))?;
-        let maximum = rustix::process::getrlimit(Resource::Data).maximum;
-        rustix::process::setrlimit(Resource::Data, Rlimit { current: Some(data), maximum })
-            .map_err(|error| internal(&format!("RLIMIT_DATA cannot be lowered: {error}")))?;
-        self.sealed = Some(data);
-        self.heap.seal();
-        Ok(())
-    }
-}
-
-impl Surroundings for Around {
-    fn read<N: Net>(&mut self, front: &mut Front<N>) {
-        if let Err(error) = process::read(&mut front.readings.process) {
-            log::warn!("/proc cannot be read: {error}");
-        }
-        front.readings.heap = self.heap.readings();
-        front.readings.configuration_heap = self.heap.aside_readings();
-        front.heap_in_reserve = self.heap.in_reserve();
-        let database = &mut front.readings.database;
-        let within = database.wal_index_bytes <= WAL_INDEX_BYTES;
-        (database.file_bytes, database.wal_bytes, database.wal_index_bytes) = self.watched.sizes();
-        if within && database.wal_index_bytes > WAL_INDEX_BYTES {
-            log::warn!(
-                "the wal-index has grown to {} KiB, beyond the sheet's {} KiB: who writes should checkpoint more often, or a reader keeps its \
-                 snapshot open",
-                database.wal_index_bytes / 1024,
-                WAL_INDEX_BYTES / 1024
-            );
-        }
-    }
-
-    fn database_replaced(&mut self) -> bool {
-        self.watched.replaced()
-    }
-
-    fn flush_log(&mut self) {
-        log_ring::flush(std::io::stderr());
-    }
-
-    fn background<N: Net>(&mut self, front: &mut Front<N>, back: &mut Back<'_>) -> bool {
-        if self.writable {
-            self.read_sensors(front, back);
-            self.checkpoint(front, back);
-        }
-        crate::back::sync::failed()
-    }
-
-    fn wants_reopening(&mut self) -> bool {
-        !self.writable && !self.immutable && self.configuration.running().writes()
-    }
-
-    fn configuration_edited(&mut self) -> bool {
-        self.configuration.edited()
-    }
-
-    fn change<N: Net>(&mut self, change: Change, front: &mut Front<N>, back: &mut Back<'_>) -> Result<(), Problem> {
-        self.configuration.change(change, &self.listen, self.heap, front, back)
-    }
-}
-
-#[inline(never)]
-fn touch_stack() {
-    let mut stack = [0_u8; STACK_BYTES];
-    prefault(&mut stack);
-}
-
-pub(super) fn internal(what: &str) -> StartError {
-    StartError::new(Exit::Internal, what, &["flagstone --version".to_string()])
-}
-
-fn no_heap(error: HeapError) -> StartError {
-    match error {
-        HeapError::Option(option) => internal(&format!(
-            "SQLite refused its fixed memory ({option}): this binary was built without the flags in .cargo/config.toml"
-        )),
-        HeapError::PagesTooLarge { page, least_kib } => StartError::new(
-            Exit::Database,
-            format!("the database has pages of {page} bytes, of which this build's page cache holds too few"),
-            &[format!("FLAGSTONE_SQLITE_PAGES_KIB={least_kib} cargo build --release")],
-        ),
-    }
-}
-
-pub(super) fn cannot_open(facts: &Facts, error: &rusqlite::Error) -> StartError {
-    let path = facts.path.as_path();
-    let path_word = shell_word(path);
-    if is_busy(error) {
-        let what = format!("{}: another process has locked it for writing; it can be opened when that is done", path.display());
-        return StartError::new(Exit::Database, what, &[format!("fuser -v {path_word}   # who has it open")]);
-    }
-    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_ROLLBACK) {
-        return inspect::hot_journal(facts);
-    }
-    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OutOfMemory) {
-        let what = format!(
-            "{}: its schema needs more memory than the {} KiB that this build gives SQLite (its tables and views may number {})",
-            path.display(),
-            crate::budget::SQLITE_HEAP_LIMIT_BYTES / 1024,
-            crate::budget::TABLES,
-        );
-        let larger = 4 * crate::budget::SQLITE_HEAP_KIB;
-        return StartError::new(Exit::Database, what, &[format!("FLAGSTONE_SQLITE_HEAP_KIB={larger} cargo build --release")]);
-    }
-    StartError::new(
-        Exit::Database,
-        format!("{}: SQLite cannot open it: {error}", path.display()),
-        &[format!("ls -l {path_word}*"), format!("sqlite3 {path_word} 'PRAGMA integrity_check'")],
-    )
-}
-
-pub(super) fn cannot_read(facts: &Facts, error: &DescribeError) -> StartError {
-    match error {
-        DescribeError::Sqlite(error) => cannot_open(facts, error),
-        DescribeError::Full(full) => StartError::new(
-            Exit::Database,
-            format!(
-                "{}: has more than {} {}, which is what this build's catalog holds",
-                facts.path.display(),
-                full.limit,
-                full.what
-            ),
-            &["FLAGSTONE_PRESET=pi-4 cargo build --release".to_string()],
-        ),
-    }
 }

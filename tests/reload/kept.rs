@@ -148,6 +148,12 @@ fn a_rollback_returns_to_the_one_before() {
     let nothing = server.operate("POST", "/-/rollback", "");
     assert_eq!(nothing.status, 409, "{}", nothing.text());
     assert_eq!(word(&server), "first");
+    let now = seen(&server);
+    assert_eq!(
+        (&now["refused"], &now["last_reload_successful"]),
+        (&0.into(), &true.into()),
+        "no configuration was refused: {now}"
+    );
     put(&server, saying("second"));
     assert_eq!(server.operate("POST", "/-/reload", "").status, 200);
     put(&server, "broken");

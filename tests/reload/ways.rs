@@ -128,6 +128,46 @@ fn whatever_the_file_holds_the_running_one_stays() {
 }
 
 #[test]
+fn what_is_no_file_and_what_is_empty_is_kept_out() {
+    let server = start(SQL, &saying("first")).run();
+    let path = server.config_path();
+    for (at, make) in [0, 1, 2, 3].into_iter().zip([
+        // A pipe that nobody writes into would be waited for without end; a full disk leaves an empty file.
+        &(|path: &std::path::Path| {
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe")
+        }) as &dyn Fn(&std::path::Path),
+        &|path| std::fs::create_dir(path).expect("a folder"),
+        &|path| std::fs::write(path, "").expect("a file"),
+        &|path| std::fs::write(path, " \n\t\n").expect("a file"),
+    ]) {
+        if path.is_dir() { std::fs::remove_dir(&path) } else { std::fs::remove_file(&path) }.expect("the test's file");
+        make(&path);
+        let refused = server.operate("POST", "/-/reload", "");
+        assert_eq!(refused.status, 422, "{at}: {}", refused.text());
+        assert_eq!(word(&server), "first");
+        looks(&server, 3);
+        assert_eq!(seen(&server)["refused"].as_u64(), Some(at + 1), "it is refused once, not at every look");
+    }
+    std::fs::remove_file(&path).expect("the test's file");
+    put(&server, saying("second"));
+    wait_for("it is in use", || word(&server) == "second");
+}
+
+#[test]
+fn only_addresses_that_change_are_warned_of() {
+    let (stderr, log) = Log::pipe();
+    let with = |top: &str| saying("x").replace("ops_auth", &format!("{top}\nops_auth"));
+    let server = start(SQL, &with("listen = \"127.0.0.1:1\"")).stderr(stderr).run();
+    put(&server, with("hosts = [\"pi.example.org\"]\nlisten = \"127.0.0.1:1\""));
+    assert_eq!(server.operate("POST", "/-/reload", "").status, 200);
+    wait_for("it is logged", || log.text().contains("reloaded"));
+    assert!(!log.text().contains("at the next start"), "{}", log.text());
+    put(&server, with("listen = \"127.0.0.1:2\""));
+    assert_eq!(server.operate("POST", "/-/reload", "").status, 200);
+    wait_for("it is warned of", || log.text().contains("listen, ops and state change at the next start only"));
+}
+
+#[test]
 fn a_file_that_is_being_written_is_waited_for() {
     let server = start(SQL, &saying("first")).run();
     let text = saying("written slowly");

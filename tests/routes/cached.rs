@@ -146,6 +146,36 @@ fn an_old_answer_is_better_than_one_that_takes_too_long() {
 }
 
 #[test]
+fn an_old_answer_is_better_than_a_full_queue_and_than_no_database() {
+    let limits = "[limits]\nqueue = \"200ms\"\nroute_query = \"2s\"\n";
+    let routes = [
+        route("/old", COUNT, "stale_if_error = \"1h\""),
+        route("/plain", COUNT, ""),
+        route("/forever", "SELECT n FROM forever", ""),
+    ]
+    .concat();
+    let server = serve(SQL, &toml("", &format!("{limits}{routes}")));
+    let fresh = server.get("/old");
+    write(&server, "INSERT INTO things VALUES ('more', '')");
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| server.get("/forever"));
+        server.wait_for_status("the back is busy", |status| status["connections"]["running"] == 1);
+        let (old, plain) = (scope.spawn(|| server.get("/old")), scope.spawn(|| server.get("/plain")));
+        let (old, plain) = (old.join().expect("an answer"), plain.join().expect("an answer"));
+        assert_eq!((plain.status, slug(&plain).as_str()), (503, "queue-timeout"));
+        assert_eq!((old.status, &old.body, old.field("x-cache")), (200, &fresh.body, Some("stale")), "{}", old.text());
+        slow.join().expect("an answer");
+    });
+    let rubbish = server.folder.path().join("rubbish");
+    std::fs::write(&rubbish, "rubbish").expect("the test's folder");
+    std::fs::rename(&rubbish, server.database()).expect("one folder");
+    wait_for("it is noticed", || server.get("/-/ready").status == 503);
+    let (old, plain) = (server.get("/old"), server.get("/plain"));
+    assert_eq!((plain.status, slug(&plain).as_str()), (503, "no-database"));
+    assert_eq!((old.status, &old.body, x_cache(&old)), (200, &fresh.body, "stale"));
+}
+
+#[test]
 fn others_may_keep_what_the_route_says() {
     let auth = "auth = \"display\"\n";
     let server = with(&[
@@ -182,7 +212,8 @@ fn critical_answers_are_evicted_last() {
         route("/critical", "SELECT 'kept' AS k", "critical = true\nttl = \"1h\""),
         route("/:n", "SELECT :n AS n", "ttl = \"1h\""),
     ]);
-    assert_eq!(x_cache(&server.get("/critical")), "miss");
+    // Made at the start, or now.
+    assert_eq!(server.get("/critical").status, 200);
     let entries = server.setting("CACHE_ENTRIES");
     let mut wire = Wire::to(server.address);
     for n in 0..2 * entries {

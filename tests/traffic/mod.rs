@@ -50,7 +50,8 @@ fn get(status: u16, target: &str) -> Case {
     with(status, "GET", target, "")
 }
 
-fn with(status: u16, method: &str, target: &str, fields: &str) -> Case {
+/// A request without a body whose connection goes on.
+pub fn with(status: u16, method: &str, target: &str, fields: &str) -> Case {
     case(status, format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"))
 }
 

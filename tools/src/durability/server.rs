@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Error};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::clients::Line;
@@ -40,6 +41,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// From the start of its process until it was ready.
     pub ready_after: Duration,
+    /// Where its operators' pages are, once it said so.
+    operators: Arc<OnceLock<SocketAddr>>,
 }
 
 impl Server {
@@ -55,24 +58,28 @@ impl Server {
         };
         let config = folder.join("flagstone.toml");
         std::fs::write(&config, record::CONFIG)?;
-        command.arg("-c").arg(config).args(["-l", "127.0.0.1:0"]).arg(database);
+        command.arg("-c").arg(config).args(["-l", "127.0.0.1:0", "--ops", "127.0.0.1:0"]).arg(database);
         command.env("STATE_DIRECTORY", folder.join("state")).stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(std::fs::File::create(folder.join("server.log"))?);
         let mut child = command.spawn()?;
         let stdout = child.stdout.take();
         // From here on it is killed when something fails.
-        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), ready_after: Duration::ZERO };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { child, address, ready_after: Duration::ZERO, operators: Arc::default() };
         let mut lines = BufReader::new(stdout.ok_or_else(|| Error::other("no stdout"))?).lines();
         server.address = loop {
             let Some(line) = lines.next() else { return Err(Error::other(last_words(folder))) };
-            let line = line?;
-            let url = line.split("http://").nth(1).map(|rest| rest.trim_end().trim_end_matches('/'));
-            if let Some(address) = url.and_then(|text| text.parse().ok()) {
+            if let Some(address) = url_in(&line?) {
                 break address;
             }
         };
-        // What it prints later must not fill the pipe.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        // What it prints later must not fill the pipe; the operators' address is among it.
+        let operators = Arc::clone(&server.operators);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok).filter(|line| line.contains("/-/status")) {
+                let _ = url_in(&line).map(|address| operators.set(address));
+            }
+        });
         while !server.is_ready().unwrap_or(false) {
             if began.elapsed() > READY_WITHIN || server.child.try_wait()?.is_some() {
                 return Err(Error::other(format!("it does not get ready: {}", last_words(folder))));
@@ -90,7 +97,7 @@ impl Server {
 
     /// Syncs for writes since its start, where its status page counts them.
     pub fn syncs(&self) -> Option<u64> {
-        let answer = Line::open(self.address).ok()?.ask("GET /-/status HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()??;
+        let answer = Line::open(*self.operators.get()?).ok()?.ask("GET /-/status HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()??;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         let writes = text.split("\"writes\":{").nth(1)?.split('}').next()?;
         let digits = writes.split("\"syncs\":").nth(1)?;
@@ -115,6 +122,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The address of a URL in a line.
+fn url_in(line: &str) -> Option<SocketAddr> {
+    line.split("http://").nth(1)?.split(['/', ' ']).next()?.parse().ok()
 }
 
 /// The end of the server's log.
