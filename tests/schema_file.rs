@@ -15,6 +15,9 @@ fn the_file_is_the_schema_that_is_built_in() {
         std::fs::write(FILE, schema).expect("the file can be written");
     } else {
         let shown = std::fs::read_to_string(FILE).unwrap_or_default();
-        assert!(shown == schema, "tools/flagstone.schema.json is out of date; try: UPDATE_SCHEMA=1 cargo test --test schema_file");
+        assert!(
+            shown == schema,
+            "tools/flagstone.schema.json is out of date; try: UPDATE_SCHEMA=1 cargo test --test schema_file"
+        );
     }
 }

@@ -68,9 +68,8 @@ fn grafana_reads_a_flat_array_with_a_time_and_the_same_as_csv() {
     let query: Value = serde_json::from_str(blocks("### Grafana (Infinity)", "json")[0]).expect("JSON");
     let url = query["url"].as_str().expect("a URL").replace("http://pi.local:8080", "");
     // What Grafana puts in the place of its variables.
-    let target = url
-        .replace("${__from:date:iso}", "2020-01-01T00:00:00.000Z")
-        .replace("${__to:date:iso}", "2100-01-01T00:00:00.000Z");
+    let target =
+        url.replace("${__from:date:iso}", "2020-01-01T00:00:00.000Z").replace("${__to:date:iso}", "2100-01-01T00:00:00.000Z");
     let answer = server.get(&target);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let json = answer.json();

@@ -101,7 +101,9 @@ impl Shell {
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.said.lock().expect("no panic")[self.read..]).into_owned()
+        let text = String::from_utf8_lossy(&self.said.lock().expect("no panic")[self.read..]).into_owned();
+        // `flagstone token` names the default address, whatever port is served.
+        text.replace(":8080", &format!(":{}", self.port))
     }
 
     /// What was said since the last command was typed, without the marks of ends.
