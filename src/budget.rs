@@ -271,6 +271,9 @@ pub const RUNTIME_BYTES: usize = 1152 * KIB;
 /// What the kernel keeps for one connection beside its buffers: socket, file, dentry, epoll item (Linux 6, rounded up).
 pub const KERNEL_CONNECTION_BYTES: usize = 5 * KIB;
 
+/// The io_uring that syncs a writing server's files: what it maps, and what the kernel keeps beside that. `back/sync` has both, and measured them.
+pub const KERNEL_RING_BYTES: usize = (8 + 48) * KIB;
+
 /// One line of the memory sheet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -321,6 +324,7 @@ pub const KERNEL: &[Row] = &[
     ),
     row("sockets and descriptors", (CONNECTIONS + BACKLOG) * KERNEL_CONNECTION_BYTES, "(connections + BACKLOG) x 5 KiB"),
     row("wal-index", WAL_INDEX_KIB * KIB, "WAL_INDEX_KIB"),
+    row("io_uring for syncs", KERNEL_RING_BYTES, "8 KiB shared with it, its worker's stack and records"),
 ];
 
 const fn sum(rows: &[Row]) -> usize {
