@@ -166,7 +166,7 @@ const _: () = assert!(ANSWER_KIB >= 16, "FLAGSTONE_ANSWER_KIB must be at least 1
 /// The longest answer head: status line and fields, a Link with its token included.
 pub const ANSWER_HEAD_BYTES: usize = 8 * KIB;
 /// An operator's page (metrics, status, budget) is rendered here before it is queued.
-pub const OPS_ANSWER_BYTES: usize = 32 * KIB;
+pub const OPS_ANSWER_BYTES: usize = 32 * KIB + ROUTES * 4 * 192;
 
 /// Output waits in blocks of this size: small enough that a 1 KB answer wastes little, large enough that 1 MiB is one writev of 64 and then some.
 pub const OUTPUT_BLOCK_BYTES: usize = 4 * KIB;
@@ -299,7 +299,7 @@ const CATALOG_TEXT: &str = [
 pub const PROCESS: &[Row] = &[
     row("request buffers", EXCHANGES * REQUEST_BYTES, "(SLOTS + OPS_SLOTS + 1) x (HEAD_BYTES + BODY_BYTES + 2 KiB)"),
     row("reply buffer", ANSWER_BYTES, "ANSWER_KIB"),
-    row("answer heads and operators' pages", 2 * ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "2 x 8 KiB + 32 KiB"),
+    row("answer heads and operators' pages", 2 * ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "2 x 8 KiB + 32 KiB + ROUTES x 768"),
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
     row("cache blocks", CACHE_BLOCKS * (CACHE_BLOCK_BYTES + 2), "CACHE_MIB, with 2 bytes of index a block"),
     row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 640 bytes, beside HEAP_KIB in the Rust heap"),

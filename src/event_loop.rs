@@ -78,7 +78,11 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         while let Some(work) = front.next_work() {
             match work {
                 Work::Job(job) => match job.task {
-                    Task::Change(change) => run_change(front, back, reply, around, job, change),
+                    Task::Change(change) => {
+                        run_change(front, back, reply, around, job, change);
+                        // What comes next may need the database opened otherwise.
+                        break;
+                    }
                     _ => run_job(front, back, reply, job),
                 },
                 Work::Batch(batch) => lost |= run_batch(front, back, reply, batch),
@@ -94,7 +98,8 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         if front.now() >= look_at {
             look_at = front.now() + LOOK;
             reload |= around.configuration_edited();
-            back.read(&mut front.readings.database, &mut front.readings.disk);
+            back.read(&mut front.readings.database);
+            front.readings.disk = back.disk();
             front.readings.database.ready = true;
             around.read(front);
             front.tick();
@@ -114,12 +119,12 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
             front.metrics.reopens += 1;
             break End::ConnectionLost;
         }
-        if around.wants_reopening() {
-            break End::DatabaseReplaced;
-        }
         if reload {
             // The surroundings have told why, if it stays as it is.
             let _ = around.change(Change::Reload, front, back);
+        }
+        if around.wants_reopening() {
+            break End::DatabaseReplaced;
         }
         around.flush_log();
         if front.drained() {
@@ -192,6 +197,7 @@ pub fn run_job<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Re
 fn run_batch<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, mut batch: Box<Batch>) -> bool {
     let ran = catch_unwind(AssertUnwindSafe(|| back.write(&mut batch, reply, &mut |wait| nested_turn(front, wait))));
     front.metrics.gap(GapCause::Fsync, back.take_longest_gap());
+    front.readings.disk = back.disk();
     let end = ran.unwrap_or_else(|_| {
         // Nobody knows how far it came: whoever has no outcome is told so, and the connection is opened anew.
         front.metrics.panics += 1;

@@ -96,6 +96,9 @@ impl<N: Net> Front<N> {
         let Some(exchange) = self.slots.peek(index).exchange.as_ref() else { return Ok(()) };
         let (bytes, request) = (exchange.current(), exchange.request());
         let (path, query) = (request.path(bytes), request.query(bytes).unwrap_or_default());
+        if request.field(bytes, "content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+            return Err(unsupported_coding());
+        }
         let mut elements = Elements::new(request.field(bytes, "content-type"), request.body(bytes))?;
         while let Some(bound) = elements.bind_next(&config, route, path, query, &mut self.bound) {
             bound?;
@@ -221,4 +224,11 @@ impl<N: Net> Front<N> {
             Err(_) => self.answer_internal_error(index),
         }
     }
+}
+
+/// The 415 for a body that is compressed (RFC 9110 §8.4).
+fn unsupported_coding() -> Problem {
+    Problem::new(415, "unsupported-content-coding", "Unsupported content coding")
+        .detail(format_args!("a body with a Content-Encoding is not read here"))
+        .hint(format_args!("send the body as it is"))
 }

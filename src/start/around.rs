@@ -40,7 +40,6 @@ pub(super) struct Around {
     pub(super) listen: Vec<Address>,
     /// Whether the database is open for writing.
     pub(super) writable: bool,
-    pub(super) immutable: bool,
     pub(super) checkpoints: Checkpoints,
     /// When the example gets its next readings.
     pub(super) next_reading: Option<Micros>,
@@ -148,7 +147,7 @@ impl Surroundings for Around {
     }
 
     fn wants_reopening(&mut self) -> bool {
-        !self.writable && !self.immutable && self.configuration.running().writes()
+        !self.writable && self.configuration.running().writes()
     }
 
     fn configuration_edited(&mut self) -> bool {

@@ -26,6 +26,9 @@ use crate::ops::readings;
 use crate::policy::credentials;
 
 mod at_start;
+mod objections;
+
+use objections::{cannot_read, check_open_writes, refused};
 
 /// One byte more than the longest file, so that a longer one is known as such.
 const ROOM: usize = CONFIG_FILE_BYTES + 1;
@@ -230,7 +233,8 @@ impl Configuration {
     pub(super) fn listen(&mut self, options: &Options) -> Result<Vec<Address>, StartError> {
         let spans: Vec<_> = self.running.listen.iter().copied().collect();
         let listed = if options.listen.is_empty() { self.addresses("listen", &spans)? } else { options.listen.clone() };
-        Ok(if listed.is_empty() { vec![Address::default()] } else { listed })
+        let listed = if listed.is_empty() { vec![Address::default()] } else { listed };
+        Ok(if self.source == at_start::Source::Nothing { listed.into_iter().map(at_start::near).collect() } else { listed })
     }
 
     /// The operators' address, likewise.
@@ -354,6 +358,9 @@ impl Configuration {
             if change == Change::Reset {
                 (next.limits, next.flags) = (Limits::DEFAULT, Flags::DEFAULT);
             }
+            if self.safe {
+                next.flags = Flags::OFF;
+            }
             let text = std::str::from_utf8(&self.room[..self.len]).unwrap_or_default();
             let deadline = front.now() + PATIENCE.as_micros() as u64;
             back.check(next, text, &mut self.mistakes, deadline, &mut |wait| front.nested_turn(wait));
@@ -457,43 +464,8 @@ impl Configuration {
     }
 }
 
-/// Open write routes are for this machine alone, unless somebody says that they know.
-fn check_open_writes(config: &Config, text: &str, listen: &[Address], mistakes: &mut Mistakes) {
-    let beyond = listen.iter().any(|address| matches!(address, Address::Tcp(address) if !address.ip().is_loopback()));
-    if !beyond || config.open_writes {
-        return;
-    }
-    for route in config.routes().iter().filter(|route| route.verb.writes() && route.auth.is_none()) {
-        mistakes.at_line(
-            text,
-            route.line,
-            format_args!("everybody in the network could write by {} {}", route.verb.name(), config.text(route.path)),
-            format_args!("give it auth = \"NAME\" (flagstone token NAME), or say open_writes = true"),
-        );
-    }
-}
-
 fn look(file: &Path) -> Option<Look> {
     let metadata = std::fs::metadata(file).ok()?;
     let changed = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     Some((metadata.ino(), metadata.len(), changed))
-}
-
-fn cannot_read(file: &Path, error: &io::Error) -> StartError {
-    StartError::new(
-        Exit::Configuration,
-        format!("{}: the configuration cannot be read: {error}", file.display()),
-        &[format!("ls -l {}", shell_word(file)), format!("flagstone --example > {}", shell_word(file))],
-    )
-}
-
-fn refused(mistakes: &Mistakes) -> Problem {
-    let problem = Problem::new(422, "configuration-refused", "The configuration is refused");
-    let Some(first) = mistakes.iter().next() else { return problem };
-    let more = mistakes.count() - 1;
-    let problem = problem.detail(format_args!("line {}: {}", first.line, first.message));
-    match more {
-        0 => problem.hint(format_args!("{}", first.hint)),
-        _ => problem.hint(format_args!("{more} more in the log; flagstone --check shows all")),
-    }
 }

@@ -116,7 +116,6 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
         configuration,
         listen,
         writable: false,
-        immutable: database.immutable,
         checkpoints: Checkpoints::new(),
         next_reading: demo.then_some(0),
         sealed: None,

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use super::mark::{self, BULK, LEDGER_GROUPS, NOW, SCHEMA, SMALL, Version};
 
 const MAKE: &str = "
-    CREATE TABLE now(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER, mark TEXT);
-    INSERT INTO now VALUES (1, 0, 'g8v0');
+    CREATE TABLE now(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER, mark TEXT, base INTEGER);
+    INSERT INTO now VALUES (1, 0, 'g8v0', NULL);
     CREATE TABLE ledger(k INTEGER PRIMARY KEY, version INTEGER, mark TEXT, body TEXT);
     WITH RECURSIVE n(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM n WHERE k < 63)
         INSERT INTO ledger SELECT k, 0, 'g' || (k % 8) || 'v0', 'a row' FROM n;
@@ -26,6 +26,9 @@ const MAKE: &str = "
     INSERT INTO small3 VALUES (1, 0, 'g13v0'), (2, 0, 'g13v0');
     CREATE VIEW both AS SELECT k, ledger.mark AS mark, now.mark AS at FROM ledger, now WHERE k < 16;
     CREATE VIEW four AS SELECT mark FROM small0 UNION ALL SELECT mark FROM small3 UNION ALL SELECT mark FROM now;
+    CREATE TABLE poke(version INTEGER, mark TEXT);
+    INSERT INTO poke VALUES (0, 'none');
+    CREATE TRIGGER poked AFTER UPDATE ON poke BEGIN UPDATE small3 SET version = NEW.version, mark = NEW.mark; END;
     CREATE TABLE schema_g14v0(a);";
 
 /// What is asked for: hot, and each with one mark at least. Next to each stands its `Accept`.

@@ -76,10 +76,47 @@ impl History {
     /// A transaction upon `base` is about to commit. What was tried in between is thereby lost.
     ///
     /// # Errors
-    /// [`Violation::LostCommit`]; [`Violation::NeverCommitted`] when a version that is now known to be lost was seen.
+    /// [`Violation::LostCommit`], also when a version that is now known to be lost was seen.
     pub fn begin(&mut self, version: Version, base: Version, groups: u32, now: Nanos) -> Result<(), Violation> {
+        self.build_upon(version, base, now)?;
+        self.insert(Commit { version, groups, begun: now, state: State::Begun, binding: Nanos::MAX, seen: false });
+        Ok(())
+    }
+
+    /// A transaction is asked for whose place will be behind every commit of a lower version, or nowhere: its version, which is the `wanted`
+    /// one or a little more.
+    pub fn announce(&mut self, wanted: Version, now: Nanos, groups: u32) -> Version {
+        let mut version = wanted;
+        while self.find(version).is_some() {
+            version += 1;
+        }
+        self.insert(Commit { version, groups, begun: now, state: State::Begun, binding: Nanos::MAX, seen: false });
+        version
+    }
+
+    /// What was announced is committed, upon `base`.
+    ///
+    /// # Errors
+    /// As [`History::begin`], and [`Violation::LostCommit`] for one whose place was given to others.
+    pub fn acknowledged(&mut self, version: Version, base: Version, now: Nanos) -> Result<(), Violation> {
+        self.build_upon(version, base, now)?;
+        if self.find(version).is_none_or(|commit| commit.state == State::Lost) {
+            return Err(Violation::LostCommit { version, base });
+        }
+        self.returned(version, now);
+        Ok(())
+    }
+
+    fn insert(&mut self, commit: Commit) {
+        let at = self.commits.partition_point(|other| other.version < commit.version);
+        self.commits.insert(at, commit);
+    }
+
+    /// `version` comes next after `base`: what was tried in between is lost.
+    fn build_upon(&mut self, version: Version, base: Version, now: Nanos) -> Result<(), Violation> {
         let from = now.max(self.grace_until);
-        for commit in self.commits.iter_mut().rev().take_while(|commit| commit.version >= base) {
+        let end = self.commits.partition_point(|commit| commit.version < version);
+        for commit in self.commits[..end].iter_mut().rev().take_while(|commit| commit.version >= base) {
             if commit.version == base {
                 commit.state = State::Committed;
                 commit.binding = commit.binding.min(from);
@@ -89,7 +126,6 @@ impl History {
                 commit.state = State::Lost;
             }
         }
-        self.commits.push(Commit { version, groups, begun: now, state: State::Begun, binding: Nanos::MAX, seen: false });
         Ok(())
     }
 

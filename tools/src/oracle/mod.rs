@@ -5,6 +5,7 @@
 //! chaos    kills and starts writers, stops the server, replaces the file
 //! writer   a process that commits, rolls back, spills, checkpoints...      announces each commit, reports its return
 //! reader   a connection that asks                                          plant: a faulty cache between it and the server
+//! poster   a connection that writes through the server
 //! journal  what writers said, in order                                     history: the verdict on an answer
 //! ```
 
@@ -17,6 +18,7 @@ mod journal;
 mod mark;
 mod options;
 mod plant;
+mod poster;
 pub mod process;
 pub mod random;
 mod reader;
@@ -163,6 +165,9 @@ fn print(mode: Mode, time: Duration, counts: &Counts) {
 /// What was too little or too much.
 fn suffices(mode: Mode, counts: &Counts) -> Result<(), Failure> {
     let of = |name| counts.get(name).copied().unwrap_or(0);
+    if mode == Mode::Wal && of("our writes") == 0 {
+        return Err(Failure::Internal("nothing was written through the server".to_owned()));
+    }
     if of("answers 200") == 0 || of("commits") == 0 {
         return Err(Failure::Internal("nothing was committed, or nothing was answered".to_owned()));
     }

@@ -63,10 +63,13 @@ pub struct Server {
 
 impl Server {
     /// Starts it on a database and waits until it is ready.
-    pub fn start(program: &Path, database: &Path, folder: &Path) -> io::Result<Self> {
+    pub fn start(program: &Path, database: &Path, folder: &Path, config: Option<&Path>) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(CHILD).arg(program);
         command.args(["-l".into(), "127.0.0.1:0".into(), database.as_os_str().to_owned()] as [OsString; 3]);
+        if let Some(config) = config {
+            command.arg("-c").arg(config);
+        }
         command.env("STATE_DIRECTORY", folder.join("state")).stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(std::fs::File::create(folder.join("server.log"))?);
         let mut owned = Owned::start(&mut command)?;

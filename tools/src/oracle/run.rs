@@ -15,6 +15,7 @@ use super::data;
 use super::journal::{Counts, Journal};
 use super::options::{Mode, Options};
 use super::plant::Proxy;
+use super::poster::{self, POSTERS, Poster};
 use super::process::Server;
 use super::random::Random;
 use super::reader::Reader;
@@ -109,7 +110,11 @@ pub fn run(
         over: AtomicBool::new(false),
         interrupted: Arc::clone(interrupted),
     };
-    let server = Server::start(program, &path, folder.path())?;
+    let config = folder.path().join("flagstone.toml");
+    // Routes that write are for WAL mode: a rollback journal would be switched.
+    let config = (mode == Mode::Wal).then_some(config.as_path());
+    config.map(poster::configure).transpose()?;
+    let server = Server::start(program, &path, folder.path(), config)?;
     let result = converse(options, mode, &shared, &server, &path, time, requests, writers_end);
     // Whoever let it stand still may have ended before it let it go on.
     let _ = server.signal(Signal::CONT);
@@ -152,6 +157,9 @@ fn converse(
         }
         for name in 0..options.connections {
             scope.spawn(move || guarded(&mut || Reader::new(shared, address, name).run()));
+        }
+        for name in (0..POSTERS).filter(|_| mode == Mode::Wal) {
+            scope.spawn(move || guarded(&mut || Poster::new(shared, address, name).run()));
         }
         let until = Instant::now() + time;
         while !shared.stopped() && Instant::now() < until && shared.requests.load(Ordering::Relaxed) < requests {

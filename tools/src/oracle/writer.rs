@@ -221,7 +221,9 @@ impl Writer {
     /// Begins a transaction: the version it will have and the one it builds upon.
     fn begin(&mut self) -> Result<(Version, Version), Failure> {
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
-        Ok((self.clock.now(), data::version(&self.conn)?))
+        let base = data::version(&self.conn)?;
+        // Who writes through the server chooses a version ahead of the time.
+        Ok((self.clock.now().max(base + 1), base))
     }
 
     /// A transaction that writes `groups` and commits; `partly` with a savepoint that is rolled back in between.
