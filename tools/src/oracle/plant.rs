@@ -184,7 +184,7 @@ impl<'a> Proxy<'a> {
     /// A write: it goes through, and entries are renewed as the fault has it.
     fn written(&self, head: &str, body: &[u8], upstream: &mut Wire, conn: &Connection) -> Result<Answer, Failure> {
         let before = data::version(conn).ok();
-        let answer = forward(&[head.as_bytes(), body].concat(), upstream)?;
+        let answer = forward([head.as_bytes(), body].concat(), upstream)?;
         let after = data::version(conn).ok();
         if let (Some(before), Some(after), 201) = (before, after, answer.status) {
             let base = std::str::from_utf8(&answer.body).ok().and_then(|body| body.get(8..body.len() - 1)?.parse().ok());
