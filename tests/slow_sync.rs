@@ -1,7 +1,6 @@
 //! While a commit waits for the disk, everything that needs no database is served: the real front, back and loop in this process, where a
 //! sync can be made slow. A binary of its own, because the loop takes the process's signals.
 
-#[allow(dead_code, reason = "each test binary uses a part of it")]
 mod server;
 
 use std::io::Write;
