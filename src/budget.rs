@@ -166,7 +166,7 @@ const _: () = assert!(ANSWER_KIB >= 16, "FLAGSTONE_ANSWER_KIB must be at least 1
 /// The longest answer head: status line and fields, a Link with its token included.
 pub const ANSWER_HEAD_BYTES: usize = 8 * KIB;
 /// An operator's page (metrics, status, budget) is rendered here before it is queued.
-pub const OPS_ANSWER_BYTES: usize = 32 * KIB;
+pub const OPS_ANSWER_BYTES: usize = 32 * KIB + ROUTES * 4 * 192;
 
 /// Output waits in blocks of this size: small enough that a 1 KB answer wastes little, large enough that 1 MiB is one writev of 64 and then some.
 pub const OUTPUT_BLOCK_BYTES: usize = 4 * KIB;
@@ -195,7 +195,7 @@ pub const CACHE_TABLE: usize = (2 * CACHE_ENTRIES).next_power_of_two();
 pub const CACHE_GHOSTS: usize = (2 * CACHE_ENTRIES).next_multiple_of(4);
 /// What one entry costs beside its blocks: its place, its index slots, its share of the eviction lists and ghosts, its shortcuts from raw
 /// targets.
-pub const CACHE_ENTRY_STATE_BYTES: usize = 512;
+pub const CACHE_ENTRY_STATE_BYTES: usize = 640;
 /// All entries' state: boxed at start in Rust's heap, which is larger by that; `front/cache.rs` asserts that it fits.
 pub const CACHE_STATE_BYTES: usize = CACHE_ENTRIES * CACHE_ENTRY_STATE_BYTES;
 
@@ -271,6 +271,9 @@ pub const RUNTIME_BYTES: usize = 1152 * KIB;
 /// What the kernel keeps for one connection beside its buffers: socket, file, dentry, epoll item (Linux 6, rounded up).
 pub const KERNEL_CONNECTION_BYTES: usize = 5 * KIB;
 
+/// The io_uring that syncs a writing server's files: what it maps, and what the kernel keeps beside that. `back/sync` has both, and measured them.
+pub const KERNEL_RING_BYTES: usize = (8 + 48) * KIB;
+
 /// One line of the memory sheet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -296,10 +299,10 @@ const CATALOG_TEXT: &str = [
 pub const PROCESS: &[Row] = &[
     row("request buffers", EXCHANGES * REQUEST_BYTES, "(SLOTS + OPS_SLOTS + 1) x (HEAD_BYTES + BODY_BYTES + 2 KiB)"),
     row("reply buffer", ANSWER_BYTES, "ANSWER_KIB"),
-    row("answer heads and operators' pages", 2 * ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "2 x 8 KiB + 32 KiB"),
+    row("answer heads and operators' pages", 2 * ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "2 x 8 KiB + 32 KiB + ROUTES x 768"),
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
     row("cache blocks", CACHE_BLOCKS * (CACHE_BLOCK_BYTES + 2), "CACHE_MIB, with 2 bytes of index a block"),
-    row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 512 bytes, beside HEAP_KIB in the Rust heap"),
+    row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 640 bytes, beside HEAP_KIB in the Rust heap"),
     row("configurations", CONFIGS_BYTES, "3 x CONFIG_FILE_KIB + ROUTES x 320 + ROUTE_PARAMS x 192 + 40 KiB, in the Rust heap"),
     row("reading a configuration", CONFIG_ARENA_BYTES, "CONFIG_ARENA_KIB"),
     row("write batch", BATCH_BYTES, "BATCH x 720 bytes, beside HEAP_KIB"),
@@ -321,6 +324,7 @@ pub const KERNEL: &[Row] = &[
     ),
     row("sockets and descriptors", (CONNECTIONS + BACKLOG) * KERNEL_CONNECTION_BYTES, "(connections + BACKLOG) x 5 KiB"),
     row("wal-index", WAL_INDEX_KIB * KIB, "WAL_INDEX_KIB"),
+    row("io_uring for syncs", KERNEL_RING_BYTES, "8 KiB shared with it, its worker's stack and records"),
 ];
 
 const fn sum(rows: &[Row]) -> usize {

@@ -98,7 +98,8 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         if front.now() >= look_at {
             look_at = front.now() + LOOK;
             reload |= around.configuration_edited();
-            back.read(&mut front.readings.database, &mut front.readings.disk);
+            back.read(&mut front.readings.database);
+            front.readings.disk = back.disk();
             front.readings.database.ready = true;
             around.read(front);
             front.tick();
@@ -196,6 +197,7 @@ pub fn run_job<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Re
 fn run_batch<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, mut batch: Box<Batch>) -> bool {
     let ran = catch_unwind(AssertUnwindSafe(|| back.write(&mut batch, reply, &mut |wait| nested_turn(front, wait))));
     front.metrics.gap(GapCause::Fsync, back.take_longest_gap());
+    front.readings.disk = back.disk();
     let end = ran.unwrap_or_else(|_| {
         // Nobody knows how far it came: whoever has no outcome is told so, and the connection is opened anew.
         front.metrics.panics += 1;

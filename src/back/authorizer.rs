@@ -157,6 +157,13 @@ impl Record {
         }
     }
 
+    /// Whether a statement that is not ours may read a table: not our own, and none that runs a PRAGMA. That is refused when it is stepped too,
+    /// but here the start can tell.
+    fn may_read(&self, table: &[u8]) -> bool {
+        let known = || self.tables.borrow().contains(&hash(table));
+        !is_own(table) && (!begins(table, b"pragma_") || known())
+    }
+
     fn is_declared(&self, table: &[u8]) -> bool {
         self.virtuals.borrow().contains(&hash(table))
     }
@@ -274,7 +281,7 @@ unsafe extern "C" fn watch(
         }
         ffi::SQLITE_READ => {
             record.reads(name.to_bytes());
-            ours || !is_own(name.to_bytes())
+            ours || record.may_read(name.to_bytes())
         }
         ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
             // Nobody is shown our own table, so nothing is made of it.

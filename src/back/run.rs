@@ -134,9 +134,18 @@ impl<'c> Back<'c> {
     }
 
     /// What the back knows of its memory and its database.
-    pub fn read(&self, readings: &mut Database, disk: &mut Disk) {
+    pub fn read(&self, readings: &mut Database) {
+        super::heap::read(readings);
+        readings.temporary_bytes = super::vfs::temporary_bytes();
+        readings.slept_micros = super::vfs::slept_micros();
+        readings.statements = self.held.len() as u64;
+        readings.tables = self.work.catalog.tables().len() as u64;
+    }
+
+    /// What SQLite's files have cost.
+    pub fn disk(&self) -> Disk {
         let counters = super::vfs::counters();
-        *disk = Disk {
+        Disk {
             syncs: counters.syncs,
             ring_syncs: counters.ring_syncs,
             failed_syncs: counters.failed_syncs,
@@ -146,12 +155,7 @@ impl<'c> Back<'c> {
             wal_bytes: counters.wal_bytes,
             journal_bytes: counters.journal_bytes,
             temporary_bytes: counters.temporary_bytes,
-        };
-        super::heap::read(readings);
-        readings.temporary_bytes = super::vfs::temporary_bytes();
-        readings.slept_micros = super::vfs::slept_micros();
-        readings.statements = self.held.len() as u64;
-        readings.tables = self.work.catalog.tables().len() as u64;
+        }
     }
 
     fn run_with_retries(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Outcome {

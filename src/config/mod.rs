@@ -87,6 +87,8 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// Nothing on: the plain path for everybody.
+    pub const OFF: Flags = Flags { cache: 0, batching: 0, single_flight: 0, warming: 0 };
     /// Everything on.
     pub const DEFAULT: Flags = Flags { cache: 100, batching: 100, single_flight: 100, warming: 100 };
 }

@@ -12,9 +12,10 @@ use crate::http::accept::Media;
 use crate::http::etag::EntityTag;
 use crate::http::request::{Method, Reject};
 use crate::http::response::HeadWriter;
-use crate::job::Outcome;
+use crate::job::{Outcome, Task};
 use crate::memory::Full;
 use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
+use crate::ops::route_pages;
 
 /// What a page of ours may load: itself.
 const CSP: &str = "default-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'";
@@ -259,6 +260,9 @@ impl<N: Net> Front<N> {
 
     fn count_answer(&mut self, index: u16, kind: RouteKind, status: u16) {
         self.metrics.answered(kind, status);
+        if let (RouteKind::Named, Task::Route(place)) = (kind, self.slots.peek(index).task) {
+            self.route_answers[usize::from(place)][route_pages::place(status)] += 1;
+        }
         self.metrics.durations.observe(self.net.now().saturating_sub(self.slots.peek(index).request_at));
     }
 

@@ -43,6 +43,7 @@ impl From<(RouteKind, Problem)> for Judged {
 impl<N: Net> Front<N> {
     /// Decides on the request that the connection has brought.
     pub(super) fn judge(&mut self, index: u16) -> Judged {
+        self.slots.at(index).task = Task::Tables;
         self.decide(index).unwrap_or_else(Judged::from)
     }
 
@@ -53,7 +54,8 @@ impl<N: Net> Front<N> {
             return Err((RouteKind::Other, misdirected()));
         }
         if request.options_asterisk() {
-            return Ok(Judged::Options(RouteKind::Other, Allow::Everything));
+            let allow = if self.setup.config.writes() { Allow::Everything } else { Allow::Read };
+            return Ok(Judged::Options(RouteKind::Other, allow));
         }
         if self.origin(bytes, request) == Verdict::Foreign {
             return Err((RouteKind::Other, foreign()));
@@ -88,6 +90,8 @@ impl<N: Net> Front<N> {
         let path = request.path(exchange.current());
         let found = verb(request.method).and_then(|verb| named::find(&config, verb, path));
         if let Some(place) = found {
+            // Known before it is allowed: a refusal is counted as this route's.
+            self.slots.at(index).task = Task::Route(place as u16);
             self.authorise(index, config.routes()[place].auth).map_err(|problem| (KIND, problem))?;
             return Ok(Judged::Data(Task::Route(place as u16)));
         }

@@ -19,6 +19,7 @@ use crate::http::accept::{self, Media};
 use crate::http::prefer;
 use crate::job::Task;
 use crate::memory::Span;
+use crate::ops::route_pages::Answers;
 use crate::policy::flags::Flag;
 
 /// How the answers of a route are kept.
@@ -178,6 +179,7 @@ impl<N: Net> Front<N> {
     pub(super) fn note_routes(&mut self) {
         self.shortcuts.fill((0, 0));
         self.tried.fill(Tried::default());
+        self.route_answers.fill(Answers::default());
         let config = self.setup.config.clone();
         for (place, route) in config.routes().iter().enumerate() {
             let text = |span: Option<Span>| span.map_or(&b""[..], |span| config.bytes(span));

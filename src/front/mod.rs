@@ -41,6 +41,7 @@ use crate::memory::Blocks;
 use crate::memory::sink::{Full, Sink};
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
 use crate::ops::readings::Readings;
+use crate::ops::route_pages::Answers;
 use crate::policy::attempts::Attempts;
 use crate::policy::clients::ClientCounts;
 use crate::policy::fair_queue::FairQueue;
@@ -118,6 +119,8 @@ pub struct Front<N: Net> {
     bound: Box<Bound>,
     /// What the answers of each named route are known by.
     route_keys: Box<[cache::Key]>,
+    /// What each has answered.
+    route_answers: Box<[Answers]>,
     /// What was made of each before anybody asked.
     tried: Box<[warming::Tried]>,
     cors: cors::Cors,
@@ -178,6 +181,7 @@ impl<N: Net> Front<N> {
             canonical: Box::new(Canonical::new()),
             bound: Box::new(Bound::new()),
             route_keys: vec![0; crate::budget::ROUTES].into_boxed_slice(),
+            route_answers: vec![Answers::default(); crate::budget::ROUTES].into_boxed_slice(),
             tried: vec![warming::Tried::default(); crate::budget::ROUTES].into_boxed_slice(),
             cors: cors::Cors::default(),
             attempts: Attempts::new(),

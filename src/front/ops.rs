@@ -9,12 +9,19 @@ use crate::memory::sink::Full;
 use crate::ops::configuration_pages::FlagUse;
 use crate::ops::log_ring;
 use crate::ops::pages::{self, Snapshot, Use};
+use crate::ops::route_pages::RouteUse;
 use crate::policy::flags::{Flag, Wanted};
 
 impl<N: Net> Front<N> {
     /// Renders a page into the front's buffer; its status.
     pub(super) fn render(&mut self, index: u16, page: Ops) -> u16 {
         let details = self.sees_all(index);
+        let config = self.setup.config.clone();
+        let mut routes: heapless::Vec<RouteUse, { budget::ROUTES }> = heapless::Vec::new();
+        for (route, &answers) in config.routes().iter().zip(&*self.route_answers) {
+            // As many as a configuration may have.
+            let _ = routes.push(RouteUse { method: route.verb.name(), path: config.text(route.path), answers });
+        }
         let (uses, flags) = (self.uses(), self.flag_uses());
         let states = self.slots.states();
         let mut connections = [("", 0); State::LABELS.len()];
@@ -30,6 +37,7 @@ impl<N: Net> Front<N> {
             readings: &self.readings,
             connections: &connections,
             cache: self.cache_page(),
+            routes: &routes,
             flags: &flags,
             uses: &uses,
             queued: self.queue.len() as u64,

@@ -161,8 +161,8 @@ impl<N: Net> Front<N> {
         self.now = self.net.now();
         self.book_job();
         self.writes.was_last = true;
-        self.writes.window.committed(batch.items.len(), self.now);
         if let BatchEnd::Ended(commit) = end {
+            self.writes.window.committed(batch.items.len(), self.now);
             self.metrics.commits += u64::from(commit.commits);
             self.metrics.replays += u64::from(commit.replays);
             if let (Some(before), Some(after), true) = (commit.before, commit.after, commit.only_ours) {

@@ -8,4 +8,5 @@ pub mod metrics;
 pub mod pages;
 pub mod process;
 pub mod readings;
+pub mod route_pages;
 mod write_pages;

@@ -5,6 +5,7 @@ use core::fmt::{self, Write};
 use super::configuration_pages::{self, FlagUse};
 use super::metrics::{CloseReason, DURATION_BOUNDS, Durations, GapCause, Metrics, Refusal, RouteKind, STATUSES};
 use super::readings::Readings;
+use super::route_pages::{self, RouteUse};
 use super::write_pages;
 use crate::budget;
 use crate::memory::sink::{Full, Sink};
@@ -59,6 +60,8 @@ pub struct Snapshot<'s> {
     pub oldest_wait_micros: u64,
     /// Log lines dropped.
     pub log_dropped: u64,
+    /// The named routes.
+    pub routes: &'s [RouteUse<'s>],
     /// The flags.
     pub flags: &'s [FlagUse],
     /// Whether the server is stopping.
@@ -173,6 +176,7 @@ fn metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     let (version, preset) = (env!("CARGO_PKG_VERSION"), budget::PRESET);
     writeln!(out, "flagstone_build_info{{version=\"{version}\",preset=\"{preset}\"}} 1")?;
     http_metrics(all, out)?;
+    route_pages::put_metrics(all.routes, out)?;
     connection_metrics(all, out)?;
     cache_metrics(&all.cache, out)?;
     back_metrics(all, out)?;

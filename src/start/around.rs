@@ -14,7 +14,6 @@ use super::watched::Watched;
 use crate::api::problem::Problem;
 use crate::back::Back;
 use crate::back::write::Checkpoint;
-use crate::config::Config;
 use crate::demo;
 use crate::event_loop::Surroundings;
 use crate::front::Front;
@@ -41,17 +40,10 @@ pub(super) struct Around {
     pub(super) listen: Vec<Address>,
     /// Whether the database is open for writing.
     pub(super) writable: bool,
-    /// Whether our own table was made ready.
-    pub(super) keeps_answers: bool,
     pub(super) checkpoints: Checkpoints,
     /// When the example gets its next readings.
     pub(super) next_reading: Option<Micros>,
     pub(super) sealed: Option<u64>,
-}
-
-/// Whether a configuration has routes whose answers are kept in a table of our own.
-pub(super) fn keeps_answers(config: &Config) -> bool {
-    config.routes().iter().any(|route| route.idempotent)
 }
 
 /// Between two readings of the example's sensors.
@@ -155,8 +147,7 @@ impl Surroundings for Around {
     }
 
     fn wants_reopening(&mut self) -> bool {
-        let running = self.configuration.running();
-        !self.writable && running.writes() || !self.keeps_answers && keeps_answers(&running)
+        !self.writable && self.configuration.running().writes()
     }
 
     fn configuration_edited(&mut self) -> bool {

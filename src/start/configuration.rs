@@ -26,6 +26,9 @@ use crate::ops::readings;
 use crate::policy::credentials;
 
 mod at_start;
+mod objections;
+
+use objections::{cannot_read, check_open_writes, refused};
 
 /// One byte more than the longest file, so that a longer one is known as such.
 const ROOM: usize = CONFIG_FILE_BYTES + 1;
@@ -49,6 +52,8 @@ pub(super) struct Configuration {
     file_hash: u64,
     /// The file when it was read last, and at the last look.
     looks: (Option<Look>, Option<Look>),
+    /// Whether the database may be written, and whether it is open for that now.
+    pub(super) access: Access,
     /// Limits and flags were reset, so the file says otherwise.
     was_reset: bool,
     /// The token of the example's own configuration.
@@ -58,11 +63,18 @@ pub(super) struct Configuration {
     /// Whether the start may take the last good copy, and whether it is to come about whatever is broken.
     fallback: bool,
     safe: bool,
-    /// Whether the database may be written, so that routes may be added that do.
-    pub(super) writable: bool,
     history: History,
     kept: Kept,
     seen: readings::Configuration,
+}
+
+/// How the database may be used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Access {
+    /// File and folder may be written, and nobody promised that they are not.
+    pub(super) may_write: bool,
+    /// It is open for writing.
+    pub(super) writable: bool,
 }
 
 impl Configuration {
@@ -116,12 +128,12 @@ impl Configuration {
             running_hash: 0,
             file_hash: 0,
             looks: (None, None),
+            access: Access::default(),
             was_reset: false,
             demo_token: None,
             source: at_start::Source::File,
             fallback: options.fallback,
             safe: options.safe,
-            writable: false,
             history: History::new(),
             kept: Kept::nowhere(String::new()),
             seen: readings::Configuration::default(),
@@ -221,7 +233,8 @@ impl Configuration {
     pub(super) fn listen(&mut self, options: &Options) -> Result<Vec<Address>, StartError> {
         let spans: Vec<_> = self.running.listen.iter().copied().collect();
         let listed = if options.listen.is_empty() { self.addresses("listen", &spans)? } else { options.listen.clone() };
-        Ok(if listed.is_empty() { vec![Address::default()] } else { listed })
+        let listed = if listed.is_empty() { vec![Address::default()] } else { listed };
+        Ok(if self.source == at_start::Source::Nothing { listed.into_iter().map(at_start::near).collect() } else { listed })
     }
 
     /// The operators' address, likewise.
@@ -345,18 +358,28 @@ impl Configuration {
             if change == Change::Reset {
                 (next.limits, next.flags) = (Limits::DEFAULT, Flags::DEFAULT);
             }
+            if self.safe {
+                next.flags = Flags::OFF;
+            }
             let text = std::str::from_utf8(&self.room[..self.len]).unwrap_or_default();
             let deadline = front.now() + PATIENCE.as_micros() as u64;
             back.check(next, text, &mut self.mistakes, deadline, &mut |wait| front.nested_turn(wait));
             check_open_writes(next, text, listen, &mut self.mistakes);
-            if !self.writable {
-                check_no_writes(next, text, &mut self.mistakes);
+            if let Some(route) = next.routes().iter().find(|route| route.verb.writes() && !self.access.may_write) {
+                let hint = format_args!("start the server as a user who may write it, without --immutable");
+                self.mistakes.at_line(text, route.line, format_args!("the database may not be written"), hint);
             }
         }
         if !self.mistakes.is_empty() {
             self.mistakes.sort();
             log::error!("the configuration is refused, the running one stays\n{}", self.refusal().message);
             return Err(refused(&self.mistakes));
+        }
+        if self.access.writable {
+            back.prepare_writes(next).map_err(|error| {
+                log::error!("the configuration is refused, the running one stays: {error}");
+                Problem::new(503, "database-busy", "The database is not ready").detail(format_args!("{error}"))
+            })?;
         }
         let changes = config::changed_keys(&self.running, next);
         if changes.names.iter().any(|name| matches!(name.as_str(), "listen" | "ops" | "state")) {
@@ -441,55 +464,8 @@ impl Configuration {
     }
 }
 
-/// Open write routes are for this machine alone, unless somebody says that they know.
-fn check_open_writes(config: &Config, text: &str, listen: &[Address], mistakes: &mut Mistakes) {
-    let beyond = listen.iter().any(|address| matches!(address, Address::Tcp(address) if !address.ip().is_loopback()));
-    if !beyond || config.open_writes {
-        return;
-    }
-    for route in config.routes().iter().filter(|route| route.verb.writes() && route.auth.is_none()) {
-        mistakes.at_line(
-            text,
-            route.line,
-            format_args!("everybody in the network could write by {} {}", route.verb.name(), config.text(route.path)),
-            format_args!("give it auth = \"NAME\" (flagstone token NAME), or say open_writes = true"),
-        );
-    }
-}
-
-/// A running server takes no routes that its database is not made for: it would have to close it.
-fn check_no_writes(config: &Config, text: &str, mistakes: &mut Mistakes) {
-    for route in config.routes().iter().filter(|route| route.verb.writes()) {
-        mistakes.at_line(
-            text,
-            route.line,
-            format_args!("{} {} writes, and the database may not be written", route.verb.name(), config.text(route.path)),
-            format_args!("give the server's user the file and its folder, leave --immutable out, and start again"),
-        );
-    }
-}
-
 fn look(file: &Path) -> Option<Look> {
     let metadata = std::fs::metadata(file).ok()?;
     let changed = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     Some((metadata.ino(), metadata.len(), changed))
-}
-
-fn cannot_read(file: &Path, error: &io::Error) -> StartError {
-    StartError::new(
-        Exit::Configuration,
-        format!("{}: the configuration cannot be read: {error}", file.display()),
-        &[format!("ls -l {}", shell_word(file)), format!("flagstone --example > {}", shell_word(file))],
-    )
-}
-
-fn refused(mistakes: &Mistakes) -> Problem {
-    let problem = Problem::new(422, "configuration-refused", "The configuration is refused");
-    let Some(first) = mistakes.iter().next() else { return problem };
-    let more = mistakes.count() - 1;
-    let problem = problem.detail(format_args!("line {}: {}", first.line, first.message));
-    match more {
-        0 => problem.hint(format_args!("{}", first.hint)),
-        _ => problem.hint(format_args!("{more} more in the log; flagstone --check shows all")),
-    }
 }

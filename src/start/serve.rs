@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::address::Address;
 use super::around::Around;
 use super::block::{self, Block};
-use super::configuration::Configuration;
+use super::configuration::{Access, Configuration};
 use super::failures::{cannot_open, cannot_read, internal, no_heap};
 use super::inspect::{self, Facts, JournalMode};
 use super::listen::{self, Bound};
@@ -116,7 +116,6 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
         configuration,
         listen,
         writable: false,
-        keeps_answers: false,
         checkpoints: Checkpoints::new(),
         next_reading: demo.then_some(0),
         sealed: None,
@@ -156,10 +155,12 @@ fn serve_open(
     around: &mut Around, start: impl FnOnce(&mut Front<MioNet>, &mut Around, &Connection, &Back<'_>) -> Result<(), StartError>,
 ) -> Result<End, StartError> {
     around.writable = front.config().writes();
-    around.keeps_answers = super::around::keeps_answers(&front.config());
-    around.configuration.writable = is_writable(database);
+    let may_write = !database.immutable && database.facts.folder_writable() && database.facts.file_writable();
+    around.configuration.access = Access { may_write, writable: around.writable };
     if around.writable {
-        may_write(database)?;
+        if !may_write {
+            return Err(not_to_be_written(database));
+        }
         set_up_syncs(front);
     }
     let how = How {
@@ -177,7 +178,8 @@ fn serve_open(
         .map_err(|error| cannot_read(&database.facts, &error))?;
     around.watched.note_shm();
     if around.writable {
-        back.prepare_writes(&front.config()).map_err(|error| cannot_open(&database.facts, &error))?;
+        let config = front.config();
+        patiently(patience, || back.prepare_writes(&config)).map_err(|error| cannot_open(&database.facts, &error))?;
     }
     if around.sealed.is_none() {
         let heap = around.heap;
@@ -195,15 +197,8 @@ fn serve_open(
 }
 
 /// Writes need a database and a folder that may be written.
-fn is_writable(database: &Database) -> bool {
-    !database.immutable && database.facts.folder_writable() && database.facts.file_writable()
-}
-
-fn may_write(database: &Database) -> Result<(), StartError> {
+fn not_to_be_written(database: &Database) -> StartError {
     let facts = &database.facts;
-    if is_writable(database) {
-        return Ok(());
-    }
     let what = match database.immutable {
         true => "the configuration has routes that write, and --immutable promises that nobody does".to_string(),
         false => {
@@ -211,7 +206,7 @@ fn may_write(database: &Database) -> Result<(), StartError> {
         }
     };
     let path = shell_word(&facts.resolved);
-    Err(StartError::new(Exit::Database, what, &[format!("sudo chown {}:{} {path} \"$(dirname {path})\"", facts.uid, facts.gid)]))
+    StartError::new(Exit::Database, what, &[format!("sudo chown {}:{} {path} \"$(dirname {path})\"", facts.uid, facts.gid)])
 }
 
 /// Syncs go by a ring of their own from now on, which wakes the front.
@@ -225,15 +220,20 @@ fn set_up_syncs(front: &mut Front<MioNet>) {
 
 /// Opens it and reads its first page; a lock of another process is waited for.
 pub(super) fn open_patiently(path: &Path, how: How, patience: Duration) -> rusqlite::Result<Connection> {
+    patiently(patience, || {
+        let conn = open(path, how)?;
+        conn.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+        Ok(conn)
+    })
+}
+
+/// Tries again while another process has it locked, as long as `patience` lasts.
+fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let until = Instant::now() + patience;
     loop {
-        let opened = open(path, how).and_then(|conn| {
-            conn.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
-            Ok(conn)
-        });
-        match opened {
+        match attempt() {
             Err(error) if is_busy(&error) && Instant::now() < until => std::thread::sleep(BUSY_STEP),
-            opened => return opened,
+            tried => return tried,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use super::{SQL, put, saying, seen, state, versions, word};
-use crate::configured::{ADMIN, open, route, start, toml};
+use crate::configured::{ADMIN, Log, open, route, start, toml};
 use crate::server::{Server, Start, wait_for};
 
 /// Ends a server and starts another one in its folder, with these arguments more.
@@ -80,8 +80,11 @@ fn a_broken_file_is_an_error_of_the_start_unless_there_is_a_copy_and_it_may_be_u
         let next = again(server, &["--fallback"]);
         let output = ends(&next, &[]);
         assert_eq!(output.status.code(), Some(78), "{at}: {}", text(&output));
-        let server = next.run();
+        let (stderr, log) = Log::pipe();
+        let server = next.stderr(stderr).run();
         assert_eq!(word(&server), "good", "{at}");
+        let said = ["key with no value", "no such table: nowhere", "cannot be read"][at];
+        wait_for("the log says what is wrong", || log.text().contains(said) && log.text().contains("last good copy runs"));
         let now = seen(&server);
         assert_eq!((&now["last_reload_successful"], &now["drift"]["file"]), (&false.into(), &true.into()), "{at}: {now}");
         assert!(now["error"].as_str().is_some_and(|error| error.contains("last good copy")), "{at}: {now}");
@@ -118,8 +121,11 @@ fn safe_keeps_the_last_good_one_and_switches_what_is_optional_off() {
 #[test]
 fn safe_starts_with_nothing_usable_and_shows_nothing() {
     for broken in ["this is no configuration", &saying("x").replace("FROM t", "FROM nowhere")] {
-        let start = start(SQL, broken).arguments(&["--safe"]);
-        let server = start.run();
+        let (stderr, log) = Log::pipe();
+        let server = start(SQL, broken).arguments(&["--safe"]).stderr(stderr).run();
+        wait_for("the log says what is wrong", || {
+            log.text().contains("flagstone.toml:") && log.text().contains("nothing is served")
+        });
         for target in ["/", "/tables", "/tables/t", "/r"] {
             assert_eq!((server.get(target).status, target), (404, target));
         }
@@ -128,6 +134,19 @@ fn safe_starts_with_nothing_usable_and_shows_nothing() {
         let mut server = server;
         assert_eq!(server.end().code(), Some(0));
     }
+}
+
+#[test]
+fn safe_with_nothing_usable_is_for_this_machine_alone() {
+    let server = start(SQL, "this is no configuration").arguments(&["--safe", "-l", "0.0.0.0:0"]).run();
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("our child");
+    let links = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let ours: Vec<String> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("procfs");
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let listening = rows.filter(|row| row[3] == "0A" && ours.contains(&format!("socket:[{}]", row[9])));
+    let addresses: Vec<String> = listening.map(|row| row[1].split(':').next().unwrap_or_default().to_string()).collect();
+    assert_eq!(addresses, ["0100007F", "0100007F"]);
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn a_file_that_is_being_written_is_waited_for() {
     }
     let took = begun.elapsed();
     wait_for("it is in use", || word(&server) == "written slowly");
-    if took < Duration::from_secs(6) {
+    if took < Duration::from_secs(4) {
         assert_eq!(seen(&server)["refused"], 0, "{took:?}");
     }
 }

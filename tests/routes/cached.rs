@@ -72,7 +72,7 @@ fn different_values_have_different_entries_and_equal_ones_share_one() {
 
 #[test]
 fn an_answer_may_lag_as_far_as_its_route_allows() {
-    let server = with(&[route("/lag", COUNT, "stale_ok = \"1500ms\""), route("/exact", COUNT, "")]);
+    let server = with(&[route("/lag", COUNT, "stale_ok = \"3s\""), route("/exact", COUNT, "")]);
     let n = |answer: &Answer| answer.json()[0]["n"].as_u64().expect("a number");
     assert_eq!((n(&server.get("/lag")), n(&server.get("/exact"))), (5, 5));
     // The time runs from when the entry was last known to be true.
@@ -80,7 +80,7 @@ fn an_answer_may_lag_as_far_as_its_route_allows() {
     write(&server, "INSERT INTO things VALUES ('more', '')");
     let stale = server.get("/lag");
     assert_eq!((n(&stale), x_cache(&stale)), (5, "stale"));
-    assert!(stale.field("age").and_then(|age| age.parse::<u64>().ok()).is_some_and(|age| age <= 2), "{stale:?}");
+    assert!(stale.field("age").and_then(|age| age.parse::<u64>().ok()).is_some_and(|age| age <= 3), "{stale:?}");
     assert_eq!((n(&server.get("/exact")), server.get("/exact").field("age")), (6, None));
     let mut last = stale;
     wait_for("too old", || {
@@ -212,7 +212,8 @@ fn critical_answers_are_evicted_last() {
         route("/critical", "SELECT 'kept' AS k", "critical = true\nttl = \"1h\""),
         route("/:n", "SELECT :n AS n", "ttl = \"1h\""),
     ]);
-    assert_eq!(x_cache(&server.get("/critical")), "miss");
+    // Made at the start, or now.
+    assert_eq!(server.get("/critical").status, 200);
     let entries = server.setting("CACHE_ENTRIES");
     let mut wire = Wire::to(server.address);
     for n in 0..2 * entries {

@@ -121,7 +121,19 @@ fn sql_that_does_what_no_route_may_is_refused_at_the_start() {
 
 #[test]
 fn pragmas_are_not_let_in_by_their_tables() {
-    none_passes(&["SELECT * FROM pragma_database_list", "SELECT * FROM pragma_table_info('things')"]);
+    none_passes(&[
+        "SELECT * FROM pragma_database_list",
+        "SELECT name FROM Pragma_Table_Info('things')",
+        "SELECT (SELECT count(*) FROM pragma_user_version) AS n",
+        "WITH p AS (SELECT 1 AS one FROM pragma_compile_options) SELECT one FROM p",
+    ]);
+}
+
+#[test]
+fn a_table_may_be_called_like_a_pragma() {
+    let sql = format!("{SQL} CREATE TABLE pragma_notes(note TEXT); INSERT INTO pragma_notes VALUES ('mine');");
+    let server = crate::configured::serve(&sql, &toml("", &route("/r", "SELECT note FROM pragma_notes", "")));
+    assert_eq!(server.get("/r").text(), r#"[{"note":"mine"}]"#);
 }
 
 /// Asserts that `--check` refuses a GET route with each of these.

@@ -22,6 +22,7 @@ pub const SHARED_BYTES: usize = 2 * 4096;
 /// What else the kernel keeps for it: its worker's stack (16 KiB), and the worker's task, the ring's context and an eventfd (27 KiB of slab,
 /// the mean of 200 on Linux 6.18). The worker stays for as long as the ring does; it is a thread of the process, `iou-wrk-PID`.
 pub const KERNEL_BYTES: usize = 48 * 1024;
+const _: () = assert!(SHARED_BYTES + KERNEL_BYTES == crate::budget::KERNEL_RING_BYTES, "the sheet has the ring");
 /// How often submitting is tried anew while the kernel is short of something; each time after a wait of a millisecond.
 const ATTEMPTS: u32 = 1000;
 /// The longest sleep before another look, where nobody has turns. The eventfd ends it; the bound is for a wake-up that never came.

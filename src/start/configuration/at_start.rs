@@ -1,5 +1,7 @@
 //! Which configuration the server starts with: the file's, else the last good copy or none at all, as far as that was asked for.
 
+use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use super::{Configuration, StartError};
@@ -25,7 +27,7 @@ pub(super) enum Source {
 const FELL_BACK: &str = "the file was refused at the start; the last good copy runs";
 const NOTHING_RUNS: &str = "the file was refused at the start, and there is no copy that can be used; nothing is served";
 
-const ALL_OFF: Flags = Flags { cache: 0, batching: 0, single_flight: 0, warming: 0 };
+const ALL_OFF: Flags = Flags::OFF;
 
 impl Configuration {
     /// The file is broken: the last good copy instead, where that was asked for.
@@ -128,8 +130,8 @@ impl Configuration {
     }
 
     fn note_fall(&mut self, error: &StartError, what: &str) {
-        log::error!("{}", error.message);
-        log::error!("{what}");
+        // The logger may not be there yet, and nobody else is: standard error itself.
+        let _ = writeln!(std::io::stderr(), "ERROR {}\nERROR {what}", error.message);
         self.note_error(what);
         self.seen.last_successful = false;
         self.seen.failures += 1;
@@ -141,6 +143,14 @@ fn bare(config: &mut Config) {
     config.reset();
     config.from_file = true;
     config.expose = Expose::Nothing;
+}
+
+/// The same port on this machine alone.
+pub(super) fn near(address: Address) -> Address {
+    match address {
+        Address::Tcp(address) if !address.ip().is_loopback() => Address::Tcp((Ipv4Addr::LOCALHOST, address.port()).into()),
+        near => near,
+    }
 }
 
 fn own(config: &mut Rc<Config>) -> &mut Config {
