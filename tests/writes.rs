@@ -39,6 +39,9 @@ const SQL: &str = "PRAGMA journal_mode = WAL;
     CREATE TRIGGER no_nine BEFORE INSERT ON log WHEN NEW.a = 9 BEGIN SELECT RAISE(ABORT, 'nine is refused'); END;
     CREATE TRIGGER all_or_nothing BEFORE INSERT ON log WHEN NEW.a = 99 BEGIN SELECT RAISE(ROLLBACK, 'rolls back'); END;";
 
+/// Header fields of a request.
+type Fields<'f> = &'f [(&'f str, &'f str)];
+
 /// A `[[route]]` that writes.
 fn writes(method: &str, path: &str, sql: &str, more: &str) -> String {
     route(path, sql, &format!("method = \"{method}\"\n{more}"))
@@ -60,7 +63,7 @@ fn serve_quietly(routes: &str) -> Server {
 }
 
 /// One write over a connection of its own; a body is JSON unless a field says otherwise.
-fn write(server: &Server, method: &str, target: &str, fields: &[(&str, &str)], body: &str) -> Answer {
+fn write(server: &Server, method: &str, target: &str, fields: Fields, body: &str) -> Answer {
     let mut stream = ask(server.address, method, target, fields, body);
     read_answer(&mut stream, false).expect("an answer")
 }

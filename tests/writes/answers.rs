@@ -1,6 +1,6 @@
 //! What a write that succeeds answers, where its values come from, and what shares its transaction.
 
-use super::{log, look, post, slug, text, with, write, writes};
+use super::{Fields, log, look, post, slug, text, with, write, writes};
 use crate::configured::route;
 use crate::server::read_answer;
 
@@ -90,8 +90,7 @@ fn values_come_from_path_query_and_body_in_this_order() {
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let json = [("Content-Type", "application/json; charset=utf-8")];
     let suffix = [("Content-Type", "application/vnd.x+json")];
-    #[allow(clippy::type_complexity, reason = "a table of cases")]
-    let cases: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    let cases: &[(&str, Fields, &str, &str)] = &[
         ("/log/1?q=2", &json, r#"{"b": "3"}"#, "1|2|3"),
         ("/log/1", &json, r#"{"q": "x", "b": 3}"#, "1|x|3"),
         ("/log/a%2Fb?q=c+d", &form, "b=%C3%BC+e", "a/b|c d|ü e"),

@@ -1,8 +1,10 @@
 //! The cache beside our own writes: nothing stale is ever given, and what a write did not touch stays.
 
+use std::time::{Duration, Instant};
+
 use super::{SQL, ask, log_routes, post, with, write, writes};
 use crate::configured::{self, open, route, serve, toml};
-use crate::server::{Answer, Server, read_answer};
+use crate::server::{Answer, DEADLINE, Server, read_answer};
 
 fn x_cache(answer: &Answer) -> &str {
     answer.field("x-cache").unwrap_or_else(|| panic!("no X-Cache: {answer:?}"))
@@ -156,4 +158,37 @@ fn a_schema_change_of_another_process_is_met_by_a_write_and_its_reads() {
     other.execute_batch("CREATE TABLE log(id INTEGER PRIMARY KEY, a)").expect("the test's SQL");
     assert_eq!(post(&server, "/log", r#"{"a": "again"}"#).status, 204);
     assert_eq!(server.get("/log").text(), r#"[{"a":"again"}]"#);
+}
+
+#[test]
+fn a_foreign_commit_among_the_commits_of_one_batch_is_noticed() {
+    let server = with(&(log_routes() + &route("/other", "SELECT count(*) FROM other", "rows = \"value\"")));
+    let other = open(&server.database());
+    other.busy_timeout(Duration::ZERO).expect("a connection");
+    let count = || other.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, u32>(0)).expect("a count");
+    let mut came_between = 0;
+    for round in 2..30 {
+        assert_eq!(server.get("/other").text(), (round - 1).to_string());
+        warm(&server, "/other");
+        let before = count();
+        server.freeze();
+        // The first ends the transaction of all, so each of the others has a commit of its own.
+        let mut asked: Vec<_> = ["99"]
+            .into_iter()
+            .chain(["1"; 30])
+            .map(|a| ask(server.address, "POST", "/log", &[], &format!("{{\"a\": {a}}}")))
+            .collect();
+        server.thaw();
+        // Without a pause: the lock is free for a moment only.
+        let until = Instant::now() + DEADLINE;
+        while count() == before || other.execute_batch("INSERT INTO other VALUES (1)").is_err() {
+            assert!(Instant::now() < until, "the lock is never free");
+        }
+        let after = count();
+        let statuses: Vec<u16> = asked.iter_mut().map(|stream| read_answer(stream, false).expect("an answer").status).collect();
+        assert_eq!((statuses[0], statuses[1..].iter().all(|status| *status == 204)), (422, true), "{statuses:?}");
+        came_between += u32::from(after < count());
+        assert_eq!(server.get("/other").text(), round.to_string(), "after {came_between}");
+    }
+    eprintln!("{came_between} commits came between");
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{SQL, log, look, post, slug, text, with, write, writes};
+use super::{Fields, SQL, log, look, post, slug, text, with, write, writes};
 use crate::configured::{SENSOR, route, serve, toml};
 use crate::server::read_answer;
 
@@ -46,8 +46,7 @@ fn a_request_that_means_nothing_is_told_so() {
     let typed = "params = { a = { type = \"integer\", min = 1, max = 5 } }";
     let server = with(&[writes("POST", "/log", one, ""), writes("POST", "/typed", one, typed)].concat());
     let json: &[(&str, &str)] = &[("Content-Type", "application/json")];
-    #[allow(clippy::type_complexity, reason = "a table of cases")]
-    let cases: &[(&str, &[(&str, &str)], &str, u16, &str)] = &[
+    let cases: &[(&str, Fields, &str, u16, &str)] = &[
         ("/log", json, "{}", 400, "missing-parameter"),
         ("/log", &[], "", 400, "missing-parameter"),
         ("/log", json, r#"{"a": 1, "b": 2}"#, 400, "unknown-parameter"),

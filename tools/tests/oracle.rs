@@ -82,7 +82,9 @@ fn the_server_answers_nothing_that_was_not_true() {
 
 #[test]
 fn every_planted_fault_is_caught_and_an_honest_proxy_is_not() {
-    for plant in ["stale-ttl", "stale-after-checkpoint", "stamp-after", "stale-304", "torn", "dirty"] {
+    for plant in
+        ["stale-ttl", "stale-after-checkpoint", "stamp-after", "stale-304", "torn", "dirty", "renew-foreign", "renew-written"]
+    {
         let (output, text) = run(&["--seconds", "30", "--mode", "wal", "--connections", "6", "--plant", plant]);
         assert_eq!(output.status.code(), Some(1), "{plant}: {text}");
         let wanted = match plant {

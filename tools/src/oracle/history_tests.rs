@@ -87,3 +87,29 @@ fn a_replaced_file_binds_after_its_grace() {
     history.begin(50, 40, BOTH, 60).unwrap();
     assert_eq!((history.floor(140), history.floor(141)), (30, 40));
 }
+
+#[test]
+fn a_write_through_the_server_has_its_place_by_its_version() {
+    // 50 is announced, then others commit 45 upon 40, and it commits upon that.
+    let mut history = history();
+    assert_eq!(history.announce(50, 41, 0b10), 50);
+    assert_eq!(history.announce(50, 41, 0b10), 51, "none is used twice");
+    history.begin(45, 40, BOTH, 46).unwrap();
+    history.returned(45, 47);
+    assert_eq!(history.acknowledged(50, 45, 52), Ok(()));
+    assert_eq!((history.floor(51), history.floor(52)), (45, 50), "from its acknowledgement on");
+    let stale = history.judge(&Sight { sent: 53, received: 54, marks: &[mark(1, 45)] });
+    assert!(matches!(stale, Err(Violation::Stale { wanted: 50, .. })), "{stale:?}");
+    // 51 was overtaken by 60, so it may not be seen, nor acknowledged.
+    history.begin(60, 50, BOTH, 60).unwrap();
+    history.returned(60, 61);
+    assert_eq!(history.acknowledged(51, 50, 62), Err(Violation::LostCommit { version: 51, base: 50 }));
+}
+
+#[test]
+fn a_write_through_the_server_that_forgets_a_commit_is_found() {
+    let mut history = history();
+    history.returned(40, 45);
+    history.announce(50, 46, 0b10);
+    assert_eq!(history.acknowledged(50, 30, 52), Err(Violation::LostCommit { version: 40, base: 30 }));
+}

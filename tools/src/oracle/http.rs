@@ -65,6 +65,17 @@ impl Wire {
         }
     }
 
+    /// Reads a request's content, by the length in its head.
+    pub fn body(&mut self, head: &str) -> io::Result<Vec<u8>> {
+        let length = field(head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        while self.ahead.len() < length {
+            if self.more()? == 0 {
+                return Err(Error::other("cut in a body"));
+            }
+        }
+        Ok(self.ahead.drain(..length).collect())
+    }
+
     /// Reads one answer; `None` at the end of the stream between answers.
     pub fn answer(&mut self, to_head: bool) -> io::Result<Option<Answer>> {
         let Some(head) = self.head()? else { return Ok(None) };

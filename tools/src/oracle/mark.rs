@@ -18,7 +18,7 @@ pub const GROUPS: usize = 15;
 /// All of them.
 pub const EVERY: u32 = (1 << GROUPS) - 1;
 
-/// Nanoseconds since the run began: when the transaction got the write lock, or one more than the version before it where that is
+/// Nanoseconds since the run began: when the transaction got the write lock, or a little more than the version before it where that is
 /// ahead of the time. Transactions are serial, so versions rise with them, and none is used twice.
 pub type Version = i64;
 

@@ -24,8 +24,8 @@ violation is printed with all that is known of it, and the exit code is 1.
     --connections C    how many at once (default 24)
     --server PATH      a flagstone; without it one is built
     --plant NAME       put a caching proxy with a known fault in front, which must be caught: stale-ttl,
-                       stale-after-checkpoint, stamp-after, stale-304, torn, dirty; or honest, which must pass, or
-                       panic, to see the processes go
+                       stale-after-checkpoint, stamp-after, stale-304, torn, dirty, renew-foreign, renew-written; or
+                       honest, which must pass, or panic, to see the processes go
 ";
 
 /// The time of a run without --seconds and --requests.

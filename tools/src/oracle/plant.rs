@@ -41,6 +41,10 @@ pub enum Plant {
     Torn,
     /// A read through the connection of an open transaction.
     Dirty,
+    /// A write through the server keeps the entries of other tables, whoever committed meanwhile.
+    RenewForeign,
+    /// A write through the server keeps the entries of the table that it wrote.
+    RenewWritten,
     /// No fault at all: the proxy alone is no violation.
     Honest,
     /// No fault in an answer: the harness itself panics.
@@ -57,6 +61,8 @@ impl Plant {
             "stale-304" => Self::Stale304,
             "torn" => Self::Torn,
             "dirty" => Self::Dirty,
+            "renew-foreign" => Self::RenewForeign,
+            "renew-written" => Self::RenewWritten,
             "honest" => Self::Honest,
             "panic" => Self::Panic,
             _ => return None,
@@ -131,7 +137,11 @@ impl<'a> Proxy<'a> {
         let conn = Connection::open(&self.path)?;
         conn.busy_timeout(Duration::from_millis(200))?;
         while let Some(head) = client.head()? {
-            let answer = self.answer(&head, &mut upstream, &conn)?;
+            let body = client.body(&head)?;
+            let answer = match body.is_empty() {
+                true => self.answer(&head, &mut upstream, &conn)?,
+                false => self.written(&head, &body, &mut upstream, &conn)?,
+            };
             client.stream().write_all(&answer.bytes())?;
         }
         Ok(())
@@ -149,6 +159,11 @@ impl<'a> Proxy<'a> {
                 let length = std::fs::metadata(self.path.with_extension("db-wal")).map_or(0, |wal| wal.len() as i64);
                 self.cached(head, upstream, || Some(length), |stamp| stamp == length)
             }
+            Plant::RenewForeign | Plant::RenewWritten => {
+                // Read before the query, as it should be.
+                let now = data::version(conn).ok();
+                self.cached(head, upstream, || now, |stamp| Some(stamp) == now)
+            }
             Plant::StampAfter => {
                 let now = data::version(conn).ok();
                 self.cached(head, upstream, || data::version(conn).ok(), |stamp| Some(stamp) == now)
@@ -164,6 +179,33 @@ impl<'a> Proxy<'a> {
                 forward(head, upstream)
             }
         }
+    }
+
+    /// A write: it goes through, and entries are renewed as the fault has it.
+    fn written(&self, head: &str, body: &[u8], upstream: &mut Wire, conn: &Connection) -> Result<Answer, Failure> {
+        let before = data::version(conn).ok();
+        let answer = forward([head.as_bytes(), body].concat(), upstream)?;
+        let after = data::version(conn).ok();
+        if let (Some(before), Some(after), 201) = (before, after, answer.status) {
+            let base = std::str::from_utf8(&answer.body).ok().and_then(|body| body.get(8..body.len() - 1)?.parse().ok());
+            // What a write changes besides the one that it is of.
+            let touched = ["/tables/now", "/tables/both", "/tables/four"];
+            let table = head.split([' ', '/']).nth(3).unwrap_or_default().replace("poke", "small3");
+            let written = format!("/tables/{table}");
+            for (request, entry) in self.entries().iter_mut().filter(|(_, entry)| entry.stamp == before) {
+                let is_of = |table: &str| request.contains(table);
+                let renewed = match self.plant {
+                    Plant::RenewForeign => !touched.into_iter().any(is_of) && !is_of(&written),
+                    // That nobody came between is certain here.
+                    Plant::RenewWritten => base == Some(before) && is_of(&written),
+                    _ => false,
+                };
+                if renewed {
+                    entry.stamp = after;
+                }
+            }
+        }
+        Ok(answer)
     }
 
     /// From the entries where `good` says so of the stamp; else from the server, stamped by `stamp`.
@@ -217,9 +259,10 @@ impl<'a> Proxy<'a> {
     }
 }
 
-fn forward(head: &str, upstream: &mut Wire) -> Result<Answer, Failure> {
-    upstream.stream().write_all(head.as_bytes())?;
-    let answer = upstream.answer(head.starts_with("HEAD "))?;
+fn forward(request: impl AsRef<[u8]>, upstream: &mut Wire) -> Result<Answer, Failure> {
+    let request = request.as_ref();
+    upstream.stream().write_all(request)?;
+    let answer = upstream.answer(request.starts_with(b"HEAD "))?;
     answer.ok_or_else(|| Failure::Internal("the server closed the connection".to_owned()))
 }
 

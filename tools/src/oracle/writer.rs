@@ -19,6 +19,9 @@ const HELD: (u64, u64) = (200, 100_000);
 /// Between two actions, in microseconds.
 const PAUSE: (u64, u64) = (50, 30_000);
 
+/// How far behind its base a version may be that is ahead of the time, in nanoseconds.
+const SCATTER: Nanos = 1_000_000;
+
 /// What a writer is told on its command line.
 #[derive(Clone, Debug)]
 pub struct Orders {
@@ -222,8 +225,9 @@ impl Writer {
     fn begin(&mut self) -> Result<(Version, Version), Failure> {
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
         let base = data::version(&self.conn)?;
-        // Who writes through the server chooses a version ahead of the time.
-        Ok((self.clock.now().max(base + 1), base))
+        // Who writes through the server chooses a version ahead of the time. Two transactions upon one base, of which one is lost, must differ.
+        let now = self.clock.now();
+        Ok((now.max(base + 1 + now % SCATTER), base))
     }
 
     /// A transaction that writes `groups` and commits; `partly` with a savepoint that is rolled back in between.
