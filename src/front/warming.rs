@@ -25,7 +25,8 @@ impl<N: Net> Front<N> {
     /// while it runs, it is stopped.
     pub fn next_warming(&mut self) -> Option<Job> {
         let config = self.setup.config.clone();
-        if !config.routes().iter().any(|route| route.critical) || self.draining_since.is_some() || self.heap_in_reserve {
+        let nothing = crate::budget::CACHE_BLOCKS == 0 || !config.routes().iter().any(|route| route.critical);
+        if nothing || self.draining_since.is_some() || self.heap_in_reserve {
             return None;
         }
         self.now = self.net.now();
