@@ -272,7 +272,11 @@ fn assemble(mut words: Words) -> Result<Command, StartError> {
         return Err(StartError::usage(what, "flagstone data.db, or flagstone --demo"));
     }
     if options.database.is_none() && options.demo.is_none() {
-        return Err(StartError::usage("no database is named", "flagstone data.db, or flagstone --demo"));
+        let example = match &options.config {
+            Some(file) => format!("flagstone -c {} data.db", shell_word(file)),
+            None => "flagstone data.db, or flagstone --demo".to_string(),
+        };
+        return Err(StartError::usage("no database is named", &example));
     }
     if options.fallback && options.config.is_none() {
         let what = "--fallback is about a broken configuration, and none is named";

@@ -25,7 +25,7 @@ const INTERRUPTED: u64 = 2;
 const REOPENED: u64 = 24;
 
 /// What the sheet may promise more than is resident when the server is ready: one row of it, the runtime's, is measured.
-const HEAD_ROOM: u64 = 256 * 1024;
+const HEAD_ROOM: u64 = 512 * 1024;
 
 /// A server that logs at debug level into a pipe that is read.
 fn talkative() -> Server {

@@ -93,6 +93,9 @@ impl Arenas {
         super::vfs::install().map_err(|_| HeapError::Option("the VFS"))?;
         // SAFETY: takes a number; the limit then holds for every allocation.
         unsafe { ffi::sqlite3_hard_heap_limit64(SQLITE_HEAP_LIMIT_BYTES as i64) };
+        // Beyond it a sorter goes to its file, which it would not do for the want of pages alone.
+        // SAFETY: takes a number.
+        unsafe { ffi::sqlite3_soft_heap_limit64(SQLITE_HEAP_LIMIT_BYTES as i64 / 2) };
         Ok(slots)
     }
 
@@ -118,6 +121,8 @@ impl Drop for Arenas {
 pub fn lift_limit() {
     // SAFETY: takes a number; 0 is no limit but the arena's end.
     unsafe { ffi::sqlite3_hard_heap_limit64(0) };
+    // SAFETY: takes a number.
+    unsafe { ffi::sqlite3_soft_heap_limit64(0) };
 }
 
 fn check(option: &'static str, code: c_int) -> Result<(), HeapError> {

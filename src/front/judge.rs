@@ -252,7 +252,7 @@ pub(super) const fn kind(route: &Route) -> RouteKind {
 
 fn misdirected() -> Problem {
     Problem::new(421, "wrong-host", "This server does not answer for that host")
-        .detail(format_args!("Host names neither this machine, nor localhost, nor an address."))
+        .detail(format_args!("Host names neither this machine, nor localhost, nor an address, nor a listed host."))
         .hint(format_args!("use the machine's IP address or name, or list the name in hosts = [...]"))
 }
 

@@ -12,7 +12,7 @@
 /// How long a browser may remember a preflight's answer, in s.
 pub const MAX_AGE_S: u32 = 600;
 /// Access-Control-Expose-Headers: what a page may read of an answer beside its body.
-pub const EXPOSED: &str = "Content-Range, ETag, Link, Retry-After, X-Cache";
+pub const EXPOSED: &str = "Content-Range, ETag, Idempotency-Replayed, Link, Retry-After, X-Cache";
 
 /// What a request's page means for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

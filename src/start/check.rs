@@ -43,6 +43,7 @@ pub fn check(options: &Options, heap: &'static ProcessHeap) -> Result<String, St
 fn put_plan(text: &mut String, back: &mut Back<'_>, config: &config::Config, route: &Route) {
     let _ = writeln!(text, "{} {}", route.verb.name(), config.text(route.path));
     match back.plan(config, route) {
+        Ok(steps) if steps.is_empty() => text.push_str("    reads no table\n"),
         Ok(steps) => {
             for step in steps {
                 let _ = writeln!(text, "    {}", step.text);

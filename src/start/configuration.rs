@@ -430,7 +430,8 @@ impl Configuration {
         if outcome != Outcome::Refused {
             (self.seen.number, self.seen.since) = (version.number, now);
         }
-        log::info!("configuration {}: {} {:016x} {}", version.number, outcome.name(), hash, version.changed);
+        let space = if version.changed.is_empty() { "" } else { " " };
+        log::info!("configuration {}: {} {hash:016x}{space}{}", version.number, outcome.name(), version.changed);
         if let Err(error) = self.kept.record(&version) {
             log::error!("the configuration's audit cannot be kept: {error}");
         }

@@ -154,8 +154,13 @@ fn serve_open(
     database: &Database, page_slots: usize, workspace: &mut Workspace, front: &mut Front<MioNet>, reply: &mut Reply,
     around: &mut Around, start: impl FnOnce(&mut Front<MioNet>, &mut Around, &Connection, &Back<'_>) -> Result<(), StartError>,
 ) -> Result<End, StartError> {
-    around.writable = front.config().writes();
     let may_write = !database.immutable && database.facts.folder_writable() && database.facts.file_writable();
+    if around.sealed.is_none() {
+        // First to read: a start that is refused leaves the database as it is.
+        let how = How { writable: false, ..how_of(database, page_slots) };
+        check_to_read(database, how, workspace, front, around)?;
+    }
+    around.writable = front.config().writes();
     around.configuration.access = Access { may_write, writable: around.writable };
     if around.writable {
         if !may_write {
@@ -163,12 +168,7 @@ fn serve_open(
         }
         set_up_syncs(front);
     }
-    let how = How {
-        immutable: database.immutable,
-        writable: around.writable,
-        page_slots,
-        page_bytes: database.facts.page_size as usize,
-    };
+    let how = How { writable: around.writable, ..how_of(database, page_slots) };
     // Looked at before it is opened: a file that takes its place in between is then noticed.
     around.watched = Watched::of(&database.path);
     // Once there are clients, the waiting is done while they are served.
@@ -181,19 +181,32 @@ fn serve_open(
         let config = front.config();
         patiently(patience, || back.prepare_writes(&config)).map_err(|error| cannot_open(&database.facts, &error))?;
     }
-    if around.sealed.is_none() {
-        let heap = around.heap;
-        heap.aside(|| around.configuration.check_at_start(&around.listen, front, &mut back))?;
-        around.configuration.tell(front);
-    }
     front.readings.database.pages_total = page_slots as u64;
     front.readings.database.ready = true;
     if around.sealed.is_none() {
         start(front, around, &conn, &back)?;
     } else {
-        log::info!("serving the database that has taken the old one's place");
+        log::info!("the database is open again, for {}", if around.writable { "reading and writing" } else { "reading" });
     }
     Ok(event_loop::serve(front, &mut back, reply, around))
+}
+
+fn how_of(database: &Database, page_slots: usize) -> How {
+    let page_bytes = database.facts.page_size as usize;
+    How { immutable: database.immutable, writable: false, page_slots, page_bytes }
+}
+
+/// Checks the configuration against the database before anything may be written.
+fn check_to_read(
+    database: &Database, how: How, workspace: &mut Workspace, front: &mut Front<MioNet>, around: &mut Around,
+) -> Result<(), StartError> {
+    let conn = open_patiently(&database.path, how, PATIENCE).map_err(|error| cannot_open(&database.facts, &error))?;
+    let mut back = Back::new(&conn, workspace, state::random(), around.started, front.config())
+        .map_err(|error| cannot_read(&database.facts, &error))?;
+    let heap = around.heap;
+    heap.aside(|| around.configuration.check_at_start(&around.listen, front, &mut back))?;
+    around.configuration.tell(front);
+    Ok(())
 }
 
 /// Writes need a database and a folder that may be written.
@@ -369,6 +382,7 @@ fn print_block(
         config.routes().iter().map(|route| format!("{} {}", route.verb.name(), config.text(route.path))).collect();
     let token = config.ops_auth.map(|token| config.text(config.tokens[usize::from(token)].name));
     let mut notes = database.facts.notes.clone();
+    notes.extend(around.configuration.fall().map(str::to_string));
     if around.writable {
         if database.facts.journal_mode != JournalMode::Wal {
             notes.push("switched from a rollback journal to WAL, because routes write".to_string());

@@ -30,6 +30,15 @@ const NOTHING_RUNS: &str = "the file was refused at the start, and there is no c
 const ALL_OFF: Flags = Flags::OFF;
 
 impl Configuration {
+    /// What the start block says when it is not the file that runs.
+    pub(in crate::start) fn fall(&self) -> Option<&'static str> {
+        match self.source {
+            Source::File => None,
+            Source::Copy => Some("the last good copy of the configuration runs, not the file"),
+            Source::Nothing => Some(NOTHING_RUNS),
+        }
+    }
+
     /// The file is broken: the last good copy instead, where that was asked for.
     pub(super) fn fall_back(&mut self, error: StartError) -> Result<(), StartError> {
         if !self.fallback {
