@@ -4,6 +4,7 @@
 use core::fmt::{self, Write};
 use core::ops::Range;
 
+use super::keys::Section;
 use super::place;
 use crate::memory::Fixed;
 
@@ -177,6 +178,12 @@ fn has_secrets(text: &[u8], start: usize) -> bool {
     const NAME: &[u8] = b"tokens";
     let begins = |line: &[u8]| line.trim_ascii_start().strip_prefix(NAME).is_some_and(|rest| !rest.is_empty());
     let own = text[start..].split(|&byte| byte == b'\n').next().unwrap_or_default();
+    // A header of ours holds no value.
+    let name: &[u8] = own.trim_ascii().strip_prefix(b"[").unwrap_or_default();
+    let name = name.strip_prefix(b"[").unwrap_or(name).split(|&byte| byte == b']').next().unwrap_or_default();
+    if Section::HEADERS.iter().any(|section| section.name().as_bytes() == name.trim_ascii()) {
+        return false;
+    }
     let header = text[..start].split(|&byte| byte == b'\n').rev().find_map(|line| line.trim_ascii_start().strip_prefix(b"["));
     begins(own) || header.is_some_and(begins)
 }
@@ -325,6 +332,7 @@ mod tests {
             "tokens.a = \"*** ******\"",
             "b = '*** ******'",
             "\"sha256:12\"",
+            "[cors]",
             "d = 'x'",
         ] {
             assert!(out.contains(shown), "{shown}: {out}");
