@@ -3,16 +3,16 @@
 //! The folders, in the order in which a request meets them:
 //!
 //! ```text
-//! start        options, database, listeners, memory, seal           once
+//! start        options, configuration, database, listeners, memory, seal
 //!   event_loop      the loop: where front and back meet
-//!     front           sockets, slots, reading, answering, the cache, writing, deadlines, operators' pages
+//!     front           sockets, slots, reading, judging, the cache, waiting writes, answering, deadlines, operators' pages
 //!       http            bytes <-> requests and responses            pure
-//!       api             a request's meaning: routes, filters -> SQL, problems
-//!       policy          who waits, who is let in                    pure
+//!       api             a request's meaning: routes, parameters, filters -> SQL, problems
+//!       policy          who waits, who is let in, what is grouped   pure
 //!     job               what front and back hand each other
-//!     back            the one SQLite connection: plan, run, encode rows
+//!     back            the one SQLite connection: plan, run, encode rows, group commit, syncs
 //! ops          counters, readings, pages for operators
-//! config       times and thresholds
+//! config       TOML -> a checked configuration, its mistakes, its versions    pure
 //! memory       static arenas: heap, blocks, regions
 //! budget       every size, its reason, the sum
 //! ```
