@@ -17,6 +17,8 @@ mod locked;
 mod memory;
 #[path = "writes/refused.rs"]
 mod refused;
+#[path = "writes/replaced.rs"]
+mod replaced;
 mod server;
 #[path = "writes/start.rs"]
 mod start;

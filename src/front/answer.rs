@@ -223,7 +223,11 @@ impl<N: Net> Front<N> {
     /// Queues a whole answer, steps over its request and says how the connection goes on.
     fn answer(&mut self, index: u16, kind: RouteKind, status: u16, fields: Fields, body: Body) {
         let Some(sending) = self.begin(index) else { return };
-        match self.queue_answer(index, status, fields, &body, sending) {
+        let mut queued = self.queue_answer(index, status, fields, &body, sending);
+        while queued == Err(Full) && self.close_slowest(index) {
+            queued = self.queue_answer(index, status, fields, &body, sending);
+        }
+        match queued {
             Ok(()) => self.done(index, kind, status, sending.keep),
             Err(Full) => self.answer_output_full(index, kind, sending),
         }

@@ -270,7 +270,11 @@ impl<N: Net> Front<N> {
     /// Sends an answer: at once where nothing stands before it and nothing asked behind it, else by way of the output queue.
     pub(super) fn send(&mut self, index: u16, kind: RouteKind, status: u16, cache: Option<XCache>, source: Source) {
         let Some(sending) = self.begin(index) else { return };
-        match self.send_bytes(index, status, cache, &source, sending) {
+        let mut sent = self.send_bytes(index, status, cache, &source, sending);
+        while sent == Err(Full) && self.close_slowest(index) {
+            sent = self.send_bytes(index, status, cache, &source, sending);
+        }
+        match sent {
             Ok(true) => self.done(index, kind, status, sending.keep),
             Ok(false) => self.close(index, CloseReason::Reset),
             Err(Full) => self.answer_output_full(index, kind, sending),

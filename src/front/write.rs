@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IoSlice};
 
 use super::net::Net;
-use super::slots::{NEVER, State};
+use super::slots::{NEVER, Slot, State};
 use super::{Front, MS};
 use crate::budget::OUTPUT_BLOCK_BYTES;
 use crate::job::Micros;
@@ -13,6 +13,8 @@ use crate::ops::metrics::CloseReason;
 const SLICES: usize = 64;
 /// A client that takes this much within the write time is slow but alive.
 const PROGRESS_BYTES: usize = OUTPUT_BLOCK_BYTES;
+/// A client that has taken less than that for so long ends when others need the room.
+const STALLED: Micros = 1000 * MS;
 
 impl<N: Net> Front<N> {
     /// Sends what was held back for a pipelined companion that did not come in time.
@@ -85,6 +87,21 @@ impl<N: Net> Front<N> {
             self.next_timer = self.next_timer.min(now + write);
         }
         true
+    }
+
+    /// Ends the connection that keeps the most output of those whose clients have taken too little for a while: a slow client loses its own
+    /// place, and nobody else's. Whether there was one.
+    pub(super) fn close_slowest(&mut self, index: u16) -> bool {
+        let write = self.setup.config.limits.write_ms * MS;
+        let is_slow = |slot: &Slot<N::Socket>| {
+            slot.write_deadline != NEVER && !slot.out.is_empty() && self.now + write >= slot.write_deadline + STALLED
+        };
+        let slow = self.slots.places().filter(|&other| other != index && is_slow(self.slots.peek(other)));
+        let slowest = slow.max_by_key(|&other| self.slots.peek(other).out.len());
+        if let Some(slowest) = slowest {
+            self.close(slowest, CloseReason::TooSlow);
+        }
+        slowest.is_some()
     }
 
     /// The answer is out and the connection is to end: at once when the client has nothing unread under way, else after a FIN and a while

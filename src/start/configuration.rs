@@ -244,7 +244,19 @@ impl Configuration {
     pub(super) fn ops(&mut self, options: &Options) -> Result<Option<Address>, StartError> {
         let listed: Vec<_> = self.running.ops.into_iter().collect();
         let listed = self.addresses("ops", &listed)?;
-        Ok(options.ops.clone().or(listed.into_iter().next()))
+        let ops = options.ops.clone().or(listed.into_iter().next());
+        let any_port = |address: &Address| matches!(address, Address::Tcp(address) if address.port() == 0);
+        if ops.as_ref().is_some_and(|ops| !any_port(ops) && self.listen(options).is_ok_and(|listen| listen.contains(ops))) {
+            let text = std::str::from_utf8(&self.room[..self.len]).unwrap_or_default();
+            self.mistakes.at_key(
+                text,
+                "ops",
+                format_args!("listen names this address too"),
+                format_args!("give one of them another port"),
+            );
+            return Err(self.refusal());
+        }
+        Ok(ops)
     }
 
     fn addresses(&mut self, key: &str, spans: &[crate::memory::Span]) -> Result<Vec<Address>, StartError> {

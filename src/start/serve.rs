@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::address::Address;
@@ -143,6 +144,7 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
             Err(error) => Some(error),
         };
         crate::back::sync::reopened();
+        let failed = failed.or_else(|| remove_left_log(&around, &database));
         // The old connection is closed, so looking at the new file takes no lock of ours away.
         let Some(facts) = reopen(&mut front, &reply, &mut around, &database, failed, &mut said) else { return Ok(()) };
         database.facts = facts;
@@ -176,7 +178,7 @@ fn serve_open(
     let conn = open_patiently(&database.path, how, patience).map_err(|error| cannot_open(&database.facts, &error))?;
     let mut back = Back::new(&conn, workspace, state::random(), around.started, front.config())
         .map_err(|error| cannot_read(&database.facts, &error))?;
-    around.watched.note_shm();
+    around.watched.note_side_files();
     if around.writable {
         let config = front.config();
         patiently(patience, || back.prepare_writes(&config)).map_err(|error| cannot_open(&database.facts, &error))?;
@@ -188,7 +190,19 @@ fn serve_open(
     } else {
         log::info!("the database is open again, for {}", if around.writable { "reading and writing" } else { "reading" });
     }
-    Ok(event_loop::serve(front, &mut back, reply, around))
+    let end = event_loop::serve(front, &mut back, reply, around);
+    drop(back);
+    if end == End::Drained && around.writable && !around.watched.replaced() {
+        // The last one out copies the WAL into the database and removes it: a copy of the file is then whole.
+        let closes = conn
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+            .map(|_| ())
+            .and_then(|()| conn.close().map_err(|(_, error)| error));
+        if let Err(error) = closes {
+            log::warn!("the WAL stays beside the database: {error}");
+        }
+    }
+    Ok(end)
 }
 
 fn how_of(database: &Database, page_slots: usize) -> How {
@@ -240,6 +254,25 @@ pub(super) fn open_patiently(path: &Path, how: How, patience: Duration) -> rusql
     })
 }
 
+/// A WAL of ours beside a database that has taken the place of the one that it is of goes, before SQLite sees the two together.
+fn remove_left_log(around: &Around, database: &Database) -> Option<StartError> {
+    if !around.writable {
+        return None;
+    }
+    match around.watched.remove_left_log() {
+        Ok(false) => None,
+        Ok(true) => {
+            log::warn!("another database has taken the place of the one that was written; the old one's WAL is removed");
+            None
+        }
+        Err(error) => {
+            let path = database.path.display();
+            let what = format!("{path}: the WAL beside it is the old database's, and cannot be removed: {error}");
+            Some(StartError::new(Exit::Database, what, &[format!("rm {}-wal", shell_word(&database.path))]))
+        }
+    }
+}
+
 /// Tries again while another process has it locked, as long as `patience` lasts.
 fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let until = Instant::now() + patience;
@@ -284,7 +317,9 @@ fn reopen(
 pub(super) fn configuration(
     options: &Options, heap: &'static ProcessHeap, database: &Database,
 ) -> Result<(Configuration, State), StartError> {
-    Configuration::read(options, heap, |folder| state::state(&database.facts.resolved, folder))
+    // What is kept of an example goes with it.
+    let own = database._demo.as_ref().map(|demo| demo.path().to_owned());
+    Configuration::read(options, heap, |folder| state::state(&database.facts.resolved, folder.or(own.as_deref())))
 }
 
 /// Finds, or for the demo makes, the database.

@@ -11,6 +11,7 @@ pub(super) struct Watched {
     wal: PathBuf,
     shm: PathBuf,
     opened: Option<Inode>,
+    opened_wal: Option<Inode>,
     opened_shm: Option<Inode>,
 }
 
@@ -20,7 +21,14 @@ type Inode = (u64, u64);
 impl Watched {
     /// Nothing yet.
     pub(super) const fn none() -> Watched {
-        Watched { path: PathBuf::new(), wal: PathBuf::new(), shm: PathBuf::new(), opened: None, opened_shm: None }
+        Watched {
+            path: PathBuf::new(),
+            wal: PathBuf::new(),
+            shm: PathBuf::new(),
+            opened: None,
+            opened_wal: None,
+            opened_shm: None,
+        }
     }
 
     /// The files of a database that is open; `opened` is what stood under its name just before.
@@ -31,12 +39,41 @@ impl Watched {
             PathBuf::from(name)
         };
         let shm = beside("-shm");
-        Watched { opened: inode(path), opened_shm: inode(&shm), path: path.to_owned(), wal: beside("-wal"), shm }
+        Watched {
+            opened: inode(path),
+            opened_wal: None,
+            opened_shm: inode(&shm),
+            path: path.to_owned(),
+            wal: beside("-wal"),
+            shm,
+        }
     }
 
-    /// The wal-index is there once the database has been read.
-    pub(super) fn note_shm(&mut self) {
-        self.opened_shm = inode(&self.shm);
+    /// WAL and wal-index are there once the database has been read.
+    pub(super) fn note_side_files(&mut self) {
+        (self.opened_wal, self.opened_shm) = (inode(&self.wal), inode(&self.shm));
+    }
+
+    /// Whether another database stands under the name.
+    pub(super) fn database_replaced(&self) -> bool {
+        inode(&self.path).is_some_and(|now| Some(now) != self.opened)
+    }
+
+    /// Removes the WAL that we wrote and the wal-index, if they still stand beside another database than they are of: SQLite goes by names, and
+    /// would lay the old one's pages over the new one's. Not to be called while the database is open. Whether there was one.
+    ///
+    /// # Errors
+    /// What removing them gave: the new database must not be opened then.
+    pub(super) fn remove_left_log(&self) -> std::io::Result<bool> {
+        let ours = self.opened_wal.is_some() && inode(&self.wal) == self.opened_wal;
+        if !ours || !self.database_replaced() {
+            return Ok(false);
+        }
+        std::fs::remove_file(&self.wal)?;
+        match std::fs::remove_file(&self.shm) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(true),
+        }
     }
 
     /// Whether another database stands under the name, or another wal-index beside it, which others now use and we do not. A missing file is
@@ -72,11 +109,12 @@ mod tests {
         assert!(!watched.replaced());
         write("data.db-shm");
         assert!(!watched.replaced(), "one that was not there was nobody's");
-        watched.note_shm();
+        watched.note_side_files();
         write("other");
         rename("other", "data.db-shm");
         assert!(watched.replaced(), "another wal-index");
-        watched.note_shm();
+        watched.note_side_files();
+        assert!(!watched.remove_left_log().unwrap(), "the database is the same");
         std::fs::remove_file(&path).unwrap();
         assert!(!watched.replaced(), "perhaps a rename in progress");
         write("data.db");
@@ -85,5 +123,9 @@ mod tests {
         write("new");
         rename("new", "data.db");
         assert!(watched.replaced());
+        assert!(!watched.remove_left_log().unwrap(), "that WAL was not there when it was opened");
+        watched.opened_wal = inode(&watched.wal);
+        assert!(watched.remove_left_log().unwrap());
+        assert_eq!(watched.sizes(), (3, 0, 0), "the database alone is left");
     }
 }

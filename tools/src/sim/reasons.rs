@@ -12,6 +12,9 @@ use super::world::{Dropped, World};
 /// Turns, and what is noted in them, are this much apart at most where a reason depends on a time.
 const SLACK: Micros = 50_000;
 
+/// From when on a client that takes nothing is in the way of others.
+const STALLED: Micros = 1_000_000;
+
 /// The reasons that would be true of a dropped connection.
 pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<CloseReason> {
     const MS: Micros = 1000;
@@ -48,6 +51,7 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
             CloseReason::WriteTimeout => {
                 (!whole || partial) && connection.is_stuck(dropped.at, config.write_ms * MS - SLACK, PROGRESS_BYTES)
             }
+            CloseReason::TooSlow => (!whole || partial) && connection.is_stuck(dropped.at, STALLED - SLACK, PROGRESS_BYTES),
             CloseReason::Reclaimed => quiet,
             CloseReason::Refused => ledger.last == Some(Last::Refused) || unheard || owed && output_was_full,
             CloseReason::Drained => world.stopping,
