@@ -38,6 +38,7 @@ impl<N: Net> Front<N> {
             connections: &connections,
             cache: self.cache_page(),
             routes: &routes,
+            wrong_tokens: (self.attempts.counts().failed, self.attempts.counts().refused),
             flags: &flags,
             uses: &uses,
             queued: self.queue.len() as u64,

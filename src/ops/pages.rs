@@ -62,6 +62,8 @@ pub struct Snapshot<'s> {
     pub log_dropped: u64,
     /// The named routes.
     pub routes: &'s [RouteUse<'s>],
+    /// Wrong tokens, and attempts that were refused unheard.
+    pub wrong_tokens: (u64, u64),
     /// The flags.
     pub flags: &'s [FlagUse],
     /// Whether the server is stopping.
@@ -177,6 +179,15 @@ fn metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     writeln!(out, "flagstone_build_info{{version=\"{version}\",preset=\"{preset}\"}} 1")?;
     http_metrics(all, out)?;
     route_pages::put_metrics(all.routes, out)?;
+    let (failed, refused) = all.wrong_tokens;
+    single(out, "flagstone_wrong_tokens_total", "counter", "Tokens that nobody has.", failed)?;
+    single(
+        out,
+        "flagstone_token_attempts_refused_total",
+        "counter",
+        "Tokens that were not looked at after wrong ones.",
+        refused,
+    )?;
     connection_metrics(all, out)?;
     cache_metrics(&all.cache, out)?;
     back_metrics(all, out)?;
@@ -397,6 +408,8 @@ fn status(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
         .into_iter(),
     )?;
     write_pages::put_status(metrics, readings, all.uptime_seconds, out)?;
+    let (failed, refused) = all.wrong_tokens;
+    counts(out, "tokens", [("failed", failed), ("refused", refused)].into_iter())?;
     configuration_pages::put_status(&readings.configuration, all.flags, out)?;
     status_memory(readings, out)?;
     write!(

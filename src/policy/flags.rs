@@ -212,14 +212,13 @@ const _: () = assert!(WHOLE.is_multiple_of(WINDOW), "a window's share is measure
 #[derive(Clone, Debug)]
 pub struct Flags {
     states: [State; Flag::ALL.len()],
-    unknown: u64,
 }
 
 impl Flags {
     /// The flags of a configuration.
     pub const fn new(flags: config::Flags) -> Flags {
         let config::Flags { cache, batching, single_flight, warming } = flags;
-        Flags { states: [State::new(cache), State::new(batching), State::new(single_flight), State::new(warming)], unknown: 0 }
+        Flags { states: [State::new(cache), State::new(batching), State::new(single_flight), State::new(warming)] }
     }
 
     /// Takes over another configuration's flags; what was said at run time goes on counting more.
@@ -256,31 +255,10 @@ impl Flags {
         on
     }
 
-    /// The same by name; a name that no flag has is off, and counted as [`Flags::unknown`].
-    pub fn on_named(&mut self, name: &str, client: Client) -> bool {
-        match Flag::named(name) {
-            Some(flag) => self.on(flag, client),
-            None => {
-                self.unknown += 1;
-                false
-            }
-        }
-    }
-
     /// What operators see of a flag.
     pub const fn seen(&self, flag: Flag) -> Seen {
         let State { configured, set, asked, on, doubtful, drift, .. } = self.states[flag as usize];
         Seen { configured: Wanted::percent(configured), set, asked, on, doubtful, drift }
-    }
-
-    /// Whether anything said at run time differs from the configuration.
-    pub fn differ_from_configuration(&self) -> bool {
-        self.states.iter().any(|state| state.set.is_some() && state.set != Wanted::percent(state.configured))
-    }
-
-    /// Asks for names that no flag has.
-    pub const fn unknown(&self) -> u64 {
-        self.unknown
     }
 }
 
@@ -384,10 +362,8 @@ mod tests {
         assert!(!flags.on(Flag::Cache, Client::Exempt) && !flags.on(Flag::Cache, Client::V4(1)));
         let seen = flags.seen(Flag::Cache);
         assert_eq!((seen.configured, seen.asked, seen.on, seen.doubtful), (None, 2, 0, 2));
-        assert!(!flags.on_named("cach", Client::Exempt));
-        assert_eq!((flags.unknown(), flags.seen(Flag::Cache).asked), (1, 2));
         flags.set(Flag::Cache, Some(Wanted::ON));
-        assert!(flags.on_named("cache", Client::V4(1)), "what was said at run time is clear");
+        assert!(flags.on(Flag::Cache, Client::V4(1)), "what was said at run time is clear");
         flags.set(Flag::Cache, None);
         assert!(!flags.on(Flag::Cache, Client::V4(1)));
         assert!(Flag::ALL.iter().all(|flag| !flag.safe()), "the plain path is the safe one");
@@ -396,15 +372,14 @@ mod tests {
     #[test]
     fn run_time_counts_more_and_survives_another_configuration() {
         let mut flags = flags(100);
-        assert!(flags.on(Flag::Cache, Client::Exempt) && !flags.differ_from_configuration());
+        assert!(flags.on(Flag::Cache, Client::Exempt));
         flags.set(Flag::Cache, Some(Wanted::ON));
-        assert!(!flags.differ_from_configuration(), "the same is no difference");
         flags.set(Flag::Cache, Some(Wanted::OFF));
-        assert!(!flags.on(Flag::Cache, Client::Exempt) && flags.differ_from_configuration());
+        assert!(!flags.on(Flag::Cache, Client::Exempt));
         flags.configure(config::Flags::DEFAULT);
         assert!(!flags.on(Flag::Cache, Client::Exempt) && flags.on(Flag::Batching, Client::Exempt));
         flags.set(Flag::Cache, None);
-        assert!(flags.on(Flag::Cache, Client::Exempt) && !flags.differ_from_configuration());
+        assert!(flags.on(Flag::Cache, Client::Exempt));
         assert_eq!((flags.seen(Flag::Cache).asked, flags.seen(Flag::Cache).on), (4, 2));
     }
 
