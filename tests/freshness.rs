@@ -1,35 +1,15 @@
 //! Asking which state the database is in allocates nothing: in a binary of its own, because every allocation of the process counts.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
+use counting::allocations;
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
 use flagstone::config::Config;
 use rusqlite::Connection;
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: everything is the system allocator's; here is only counted.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static HEAP: Counting = Counting;
 
 #[test]
 fn a_look_at_the_databases_state_allocates_nothing() {
@@ -44,11 +24,11 @@ fn a_look_at_the_databases_state_allocates_nothing() {
         let freshness = back.freshness();
         let mut last = freshness.current();
         for turn in 0..10 {
-            let before = ALLOCATIONS.load(Relaxed);
+            let before = allocations();
             for _ in 0..100 {
                 assert!(freshness.current().is_some());
             }
-            assert_eq!(ALLOCATIONS.load(Relaxed), before, "{mode}");
+            assert_eq!(allocations(), before, "{mode}");
             assert_eq!(freshness.current() != last, turn > 0 && !immutable, "{mode}");
             last = freshness.current();
             writer.execute_batch("INSERT INTO t VALUES (1)").expect("a commit");

@@ -1,32 +1,11 @@
 //! Keeping the configuration's versions allocates nothing while the server runs: in a binary of its own, because every allocation of the
 //! process counts.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+mod counting;
 
+use counting::allocations;
 use flagstone::config::history::{History, Outcome, changed, hash};
 use flagstone::start::kept::Kept;
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: everything is the system allocator's; here is only counted.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static HEAP: Counting = Counting;
 
 #[test]
 fn versions_and_copies_are_kept_without_the_heap() {
@@ -44,7 +23,7 @@ fn versions_and_copies_are_kept_without_the_heap() {
     let mut room = vec![0; 64 * 1024];
     let texts = ["a = 1", "a = 2", "a = 3"];
     let mut last = history.clone();
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = allocations();
     let mut failures = 0;
     for round in 0..200 {
         let text = texts[round % 3];
@@ -54,13 +33,13 @@ fn versions_and_copies_are_kept_without_the_heap() {
         failures += u32::from(kept.good(&mut room) != Some(text));
         failures += u32::from(round > 0 && kept.before(&mut room) != Some(texts[(round + 2) % 3]));
     }
-    assert_eq!((ALLOCATIONS.load(Relaxed), failures), (before, 0));
+    assert_eq!((allocations(), failures), (before, 0));
     drop(Kept::open(&deep, &mut last));
     assert!(last.newest_first().eq(history.newest_first()));
     // What fails allocates nothing either.
     std::fs::remove_dir_all(&deep).expect("the folder goes");
     let version = history.record(1, 2, Outcome::Reset, changed([].into_iter()));
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = allocations();
     let failed = kept.record(&version).is_err() && kept.keep_good("a = 4").is_err() && kept.before(&mut room).is_none();
-    assert_eq!((ALLOCATIONS.load(Relaxed), failed), (before, true));
+    assert_eq!((allocations(), failed), (before, true));
 }

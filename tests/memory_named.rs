@@ -1,34 +1,13 @@
 //! Matching and binding a request on a named route allocates nothing, whether it succeeds or is refused: in a binary of its own, because the
 //! heap is the whole process's.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+mod counting;
 
+use counting::allocations;
 use flagstone::api::named::matching::allowed;
 use flagstone::api::named::{Bound, Elements, find};
-use flagstone::config::{Config, Kind, Literal, Param, Route, Rows, Verb};
+use flagstone::config::{Config, Kind, Literal, Param, Route, Verb};
 use flagstone::memory::Span;
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: everything is the system allocator's; here is only counted.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static HEAP: Counting = Counting;
 
 const KINDS: [(&str, Kind); 7] = [
     ("id", Kind::Any),
@@ -63,23 +42,7 @@ const REQUESTS: [Request; 10] = [
 fn configuration() -> Config {
     let mut config = Config::new();
     for (verb, path) in [(Verb::Get, "/a/:id"), (Verb::Post, "/:x/b"), (Verb::Post, "/a/:id"), (Verb::Delete, "/a/b")] {
-        let route = Route {
-            verb,
-            path: config.keep(path.as_bytes()).expect("room"),
-            sql: Span::default(),
-            params: 0,
-            param_count: 0,
-            rows: Rows::Many,
-            content_type: None,
-            ttl_ms: None,
-            stale_ok_ms: 0,
-            stale_if_error_ms: 0,
-            max_age_s: 0,
-            critical: false,
-            auth: None,
-            idempotent: false,
-            line: 1,
-        };
+        let route = Route::new(verb, config.keep(path.as_bytes()).expect("room"), Span::default(), 1);
         let params = KINDS.map(|(name, kind)| Param {
             name: config.keep(name.as_bytes()).expect("room"),
             kind,
@@ -120,9 +83,9 @@ fn serve(config: &Config, bound: &mut Bound) -> (usize, usize, usize) {
 fn binding_allocates_nothing() {
     let config = configuration();
     let mut bound = Bound::new();
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = allocations();
     let served = serve(&config, &mut bound);
-    assert_eq!(ALLOCATIONS.load(Relaxed), before);
+    assert_eq!(allocations(), before);
     assert_eq!((served.0, served.1), (7, 5));
     assert!(served.2 > 0);
 }

@@ -1,74 +1,26 @@
 //! Batches of writes allocate nothing of Rust's heap; a write that SQLite refuses allocates its message and frees it.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
+
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use rusqlite::ffi;
 
+use counting::allocations;
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
 use flagstone::budget::{ANSWER_BYTES, REQUEST_BYTES};
-use flagstone::config::{Config, Kind, Param, Route, Rows, Verb};
+use flagstone::config::{Config, Param, Route, Rows, Verb};
 use flagstone::http::request::Step;
 use flagstone::job::{Batch, BatchEnd, Exchange, Go, Item, Micros, Reply, SlotId, Written};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static HEAP: Counting = Counting;
 
 const ROUNDS: u64 = 50;
 
 fn add(config: &mut Config, verb: Verb, path: &str, sql: &str, names: &[&str], change: impl Fn(&mut Route)) {
-    let params: Vec<Param> = names
-        .iter()
-        .map(|name| Param {
-            name: config.keep(name.as_bytes()).expect("room"),
-            kind: Kind::Any,
-            default: None,
-            min: None,
-            max: None,
-            declared: false,
-        })
-        .collect();
-    let mut route = Route {
-        verb,
-        path: config.keep(path.as_bytes()).expect("room"),
-        sql: config.keep(sql.as_bytes()).expect("room"),
-        params: 0,
-        param_count: 0,
-        rows: Rows::Many,
-        content_type: None,
-        ttl_ms: None,
-        stale_ok_ms: 0,
-        stale_if_error_ms: 0,
-        max_age_s: 0,
-        critical: false,
-        auth: None,
-        idempotent: false,
-        line: 1,
-    };
+    let params: Vec<Param> = names.iter().map(|name| Param::undeclared(config.keep(name.as_bytes()).expect("room"))).collect();
+    let mut route = Route::new(verb, config.keep(path.as_bytes()).expect("room"), config.keep(sql.as_bytes()).expect("room"), 1);
     change(&mut route);
     config.add_route(route, &params).expect("room");
 }
@@ -134,10 +86,10 @@ fn a_batch_of_writes_allocates_nothing() {
         let mut counted = 0;
         for round in 0..=ROUNDS {
             batch.items.iter_mut().for_each(|item| item.outcome = None);
-            let before = ALLOCATIONS.get();
+            let before = allocations();
             let end = back.write(&mut batch, &mut reply, &mut |_| Go::On);
             // The first prepares.
-            counted += if round > 0 { ALLOCATIONS.get() - before } else { 0 };
+            counted += if round > 0 { allocations() - before } else { 0 };
             assert!(matches!(end, BatchEnd::Ended(_)), "{end:?}");
             for (item, wanted) in batch.items.iter().zip(wanted) {
                 let status = match &item.outcome {

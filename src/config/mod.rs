@@ -248,25 +248,9 @@ mod tests {
     fn a_configuration_is_reset_within_its_room() {
         let mut config = Config::new();
         let path = config.keep(b"/a").unwrap();
-        let route = Route {
-            verb: Verb::Get,
-            path,
-            sql: config.keep(b"SELECT :x").unwrap(),
-            params: 0,
-            param_count: 0,
-            rows: Rows::Many,
-            content_type: None,
-            ttl_ms: None,
-            stale_ok_ms: 0,
-            stale_if_error_ms: 0,
-            max_age_s: 0,
-            critical: false,
-            auth: None,
-            idempotent: false,
-            line: 1,
-        };
+        let route = Route::new(Verb::Get, path, config.keep(b"SELECT :x").unwrap(), 1);
         let name = config.keep(b"x").unwrap();
-        let param = Param { name, kind: Kind::Any, default: None, min: None, max: None, declared: false };
+        let param = Param::undeclared(name);
         for _ in 0..ROUTES {
             config.add_route(route, &[param]).unwrap();
         }

@@ -130,3 +130,33 @@ pub struct Route {
     /// The line of the file where it begins.
     pub line: u32,
 }
+
+impl Param {
+    /// One that nobody declared: text, or what a JSON body says, and no default.
+    pub const fn undeclared(name: Span) -> Param {
+        Param { name, kind: Kind::Any, default: None, min: None, max: None, declared: false }
+    }
+}
+
+impl Route {
+    /// A route with every default, which begins at `line`. It has its parameters from [`super::Config::add_route`].
+    pub const fn new(verb: Verb, path: Span, sql: Span, line: u32) -> Route {
+        Route {
+            verb,
+            path,
+            sql,
+            params: 0,
+            param_count: 0,
+            rows: Rows::Many,
+            content_type: None,
+            ttl_ms: None,
+            stale_ok_ms: 0,
+            stale_if_error_ms: 0,
+            max_age_s: 0,
+            critical: false,
+            auth: None,
+            idempotent: false,
+            line,
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Configurations for the tests of this folder.
 
-use crate::config::{Config, Kind, Literal, Param, Route, Rows, Verb};
+use crate::config::{Config, Kind, Literal, Param, Route, Verb};
 use crate::memory::Span;
 
 /// A parameter for [`route`].
@@ -38,23 +38,7 @@ impl P {
 
 /// Adds a route.
 pub fn route(config: &mut Config, verb: Verb, path: &str, params: &[P]) {
-    let route = Route {
-        verb,
-        path: config.keep(path.as_bytes()).unwrap(),
-        sql: Span::default(),
-        params: 0,
-        param_count: 0,
-        rows: Rows::Many,
-        content_type: None,
-        ttl_ms: None,
-        stale_ok_ms: 0,
-        stale_if_error_ms: 0,
-        max_age_s: 0,
-        critical: false,
-        auth: None,
-        idempotent: false,
-        line: 1,
-    };
+    let route = Route::new(verb, config.keep(path.as_bytes()).unwrap(), Span::default(), 1);
     let params: Vec<Param> = params
         .iter()
         .map(|param| Param {

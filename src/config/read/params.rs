@@ -17,11 +17,6 @@ use crate::memory::Span;
 const KINDS: [Kind; 6] = [Kind::Text, Kind::Integer, Kind::Real, Kind::Boolean, Kind::Json, Kind::Blob];
 const _: () = assert!(TYPES.len() == KINDS.len());
 
-/// A parameter of which `params` says nothing.
-pub(super) fn undeclared(name: Span) -> Param {
-    Param { name, kind: Kind::Any, default: None, min: None, max: None, declared: false }
-}
-
 /// A kind's place in [`TYPES`]; none for [`Kind::Any`].
 pub(in crate::config) fn kind_place(kind: Kind) -> Option<usize> {
     KINDS.iter().position(|other| *other == kind)
@@ -34,7 +29,7 @@ impl Reader<'_> {
         for (range, name) in path::params(self.config.text(route.path)) {
             let known = params.iter().any(|param| self.config.text(param.name) == name);
             let span = Span::between(start + range.start, start + range.end);
-            if !known && params.push(undeclared(span)).is_err() {
+            if !known && params.push(Param::undeclared(span)).is_err() {
                 if let Some(value) = value {
                     let message = format_args!("path and SQL have more than {PARAMS_PER_ROUTE} parameters");
                     self.mistakes.at(
@@ -88,7 +83,7 @@ impl Reader<'_> {
     /// A parameter's declaration; `kept` is its name in the configuration, where it is used.
     fn param(&mut self, name: &Name<'_>, value: &Value<'_>, kept: Option<Span>) -> Option<Param> {
         let type_key = keys::find(Section::Param, "type")?;
-        let mut param = Param { declared: true, ..undeclared(kept.unwrap_or_default()) };
+        let mut param = Param { declared: true, ..Param::undeclared(kept.unwrap_or_default()) };
         let table = match value.get_ref() {
             DeValue::Table(table) => table,
             DeValue::String(_) => {

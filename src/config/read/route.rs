@@ -44,7 +44,8 @@ impl Reader<'_> {
     }
 
     fn route(&mut self, table: &DeTable<'_>, place: &Value<'_>) {
-        let mut route = empty(place::line_of(self.text.as_bytes(), place.span().start));
+        let mut route =
+            Route::new(Verb::Get, Span::default(), Span::default(), place::line_of(self.text.as_bytes(), place.span().start));
         // Whether method and shape are what the file says: without them nothing can be said of what goes with them.
         let mut sound = true;
         for (name, value) in table {
@@ -214,7 +215,7 @@ impl Reader<'_> {
             Found::Param(name) => {
                 let known = params.iter().any(|param| self.config.text(param.name) == &sql[name.clone()]);
                 let span = Span::between(range.start + name.start, range.start + name.end);
-                if !known && params.push(super::params::undeclared(span)).is_err() && !core::mem::replace(&mut full, true) {
+                if !known && params.push(Param::undeclared(span)).is_err() && !core::mem::replace(&mut full, true) {
                     let hint = format_args!("send a JSON text and take it apart with json_extract");
                     at(
                         name,
@@ -301,25 +302,4 @@ pub(in crate::config) fn verb_place(verb: Verb) -> usize {
 /// A shape's place in [`SHAPES`].
 pub(in crate::config) fn rows_place(rows: Rows) -> usize {
     ROWS.iter().position(|other| *other == rows).unwrap_or_default()
-}
-
-/// A route with every default.
-fn empty(line: u32) -> Route {
-    Route {
-        verb: Verb::Get,
-        path: Span::default(),
-        sql: Span::default(),
-        params: 0,
-        param_count: 0,
-        rows: Rows::Many,
-        content_type: None,
-        ttl_ms: None,
-        stale_ok_ms: 0,
-        stale_if_error_ms: 0,
-        max_age_s: 0,
-        critical: false,
-        auth: None,
-        idempotent: false,
-        line,
-    }
 }

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use crate::back::open::{How, open};
 use crate::back::{Back, Workspace};
 use crate::budget::{ANSWER_BYTES, REQUEST_BYTES};
-use crate::config::{Config, Kind, Param, Route, Rows, Verb};
+use crate::config::{Config, Param, Route, Rows, Verb};
 use crate::http::request::Step;
 use crate::job::{Batch, BatchEnd, Commit, Done, Exchange, Go, Item, Micros, Reply, SlotId, Written};
 
@@ -67,26 +67,10 @@ pub fn add_route(config: &mut Config, verb: Verb, path: &str, sql: &str, change:
         .iter()
         .map(|name| {
             let name = config.keep(name.as_bytes()).unwrap();
-            Param { name, kind: Kind::Any, default: None, min: None, max: None, declared: false }
+            Param::undeclared(name)
         })
         .collect();
-    let mut route = Route {
-        verb,
-        path: config.keep(path.as_bytes()).unwrap(),
-        sql: config.keep(sql.as_bytes()).unwrap(),
-        params: 0,
-        param_count: 0,
-        rows: Rows::Many,
-        content_type: None,
-        ttl_ms: None,
-        stale_ok_ms: 0,
-        stale_if_error_ms: 0,
-        max_age_s: 0,
-        critical: false,
-        auth: None,
-        idempotent: false,
-        line: 1,
-    };
+    let mut route = Route::new(verb, config.keep(path.as_bytes()).unwrap(), config.keep(sql.as_bytes()).unwrap(), 1);
     change(&mut route);
     config.add_route(route, &params).unwrap();
 }
