@@ -11,7 +11,6 @@
 //! }
 //! ```
 
-use core::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::api::problem::Problem;
@@ -19,9 +18,7 @@ use crate::back::Back;
 use crate::back::turns::GAP;
 use crate::front::net::Net;
 use crate::front::{Front, Wait, Work};
-use crate::http::accept::Media;
-use crate::job::{Batch, BatchEnd, Change, Commit, Go, Job, Made, Micros, Outcome, Reply, TableSet, Task, Written};
-use crate::memory::sink::Sink;
+use crate::job::{Batch, BatchEnd, Change, Commit, Go, Job, Micros, Outcome, Reply, Task, Written};
 use crate::ops::metrics::GapCause;
 
 /// How often readings are taken and the database's file is looked at.
@@ -108,7 +105,7 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
                 break End::DatabaseReplaced;
             }
         }
-        lost |= around.background(front, back);
+        lost |= background(front, back, around);
         if front.is_idle()
             && !lost
             && let Some(job) = front.next_warming()
@@ -121,7 +118,7 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         }
         if reload {
             // The surroundings have told why, if it stays as it is.
-            let _ = around.change(Change::Reload, front, back);
+            let _ = change(front, back, around, Change::Reload);
         }
         if around.wants_reopening() {
             break End::DatabaseReplaced;
@@ -150,7 +147,7 @@ pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Repl
                 Work::Job(job) => front.finish(job, Outcome::Problem(problem), reply),
                 Work::Batch(mut batch) => {
                     batch.items.iter_mut().for_each(|item| item.outcome = Some(Written::Problem(problem.clone())));
-                    front.finish_batch(batch, BatchEnd::Ended(Commit::NONE), reply);
+                    finish_batch(front, batch, BatchEnd::Ended(Commit::NONE), reply);
                 }
             }
         }
@@ -170,7 +167,8 @@ fn turn<N: Net>(front: &mut Front<N>, wait: Wait) {
     }
 }
 
-fn nested_turn<N: Net>(front: &mut Front<N>, wait: Micros) -> Go {
+/// A turn from inside SQLite's work; a panic in it ends the connection that was being served, and not the work.
+pub fn nested_turn<N: Net>(front: &mut Front<N>, wait: Micros) -> Go {
     catch_unwind(AssertUnwindSafe(|| front.nested_turn(wait))).unwrap_or_else(|_| {
         front.close_served_after_panic();
         Go::On
@@ -201,7 +199,7 @@ fn run_batch<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Repl
     let end = ran.unwrap_or_else(|_| {
         // Nobody knows how far it came: whoever has no outcome is told so, and the connection is opened anew.
         front.metrics.panics += 1;
-        let problem = Problem::new(500, "internal", "An internal error").detail(format_args!("The server's log says more."));
+        let problem = Problem::internal();
         let open = batch.items.iter_mut().filter(|item| item.outcome.is_none());
         open.for_each(|item| item.outcome = Some(Written::Problem(problem.clone())));
         BatchEnd::Lost
@@ -209,29 +207,49 @@ fn run_batch<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Repl
     if end == BatchEnd::Lost {
         log::error!("a sync failed, or a batch came to no end: the database is opened anew");
     }
-    front.finish_batch(batch, end, reply);
+    finish_batch(front, batch, end, reply);
     end == BatchEnd::Lost
+}
+
+/// Hands each write of a batch back; a panic ends one connection at most.
+fn finish_batch<N: Net>(front: &mut Front<N>, mut batch: Box<Batch>, end: BatchEnd, reply: &Reply) {
+    front.batch_ended(batch.items.len(), end);
+    // From the batch itself, one after the other in their order: all at once they are too much for the stack.
+    batch.items.reverse();
+    while let Some(item) = batch.items.pop() {
+        let slot = item.slot;
+        if catch_unwind(AssertUnwindSafe(|| front.finish_write(item, end, reply))).is_err() {
+            log::error!("answering slot {} failed", slot.index);
+            front.close_served_after_panic();
+        }
+    }
+    front.put_batch_back(batch);
 }
 
 /// Changes the configuration for an operator who waits for the answer.
 fn run_change<N: Net, S: Surroundings>(
-    front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, around: &mut S, job: Job, change: Change,
+    front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, around: &mut S, job: Job, wanted: Change,
 ) {
-    let changed = around.change(change, front, back);
-    reply.clear();
-    let outcome = match changed.and_then(|()| put_version(front, reply)) {
-        Ok(()) => Outcome::Rows(Media::Json, Made { stamp: None, volatile: true, tables: TableSet::NONE, cost: 0 }),
-        Err(problem) => Outcome::Problem(problem),
-    };
+    let outcome = change(front, back, around, wanted).map_or_else(Outcome::Problem, |()| Outcome::Changed);
     front.finish(job, outcome, reply);
 }
 
-fn put_version<N: Net>(front: &Front<N>, reply: &mut Reply) -> Result<(), Problem> {
-    let running = &front.readings.configuration;
-    let mut text: heapless::String<96> = heapless::String::new();
-    let written =
-        write!(text, "{{\"version\":{},\"hash\":\"{:016x}\",\"since\":{}}}", running.number, running.hash, running.since);
-    let put = written.is_ok() && reply.put(text.as_bytes()).is_ok();
-    debug_assert!(put, "three numbers fit");
-    Ok(())
+/// A panic in a change leaves the running configuration as it is.
+fn change<N: Net, S: Surroundings>(
+    front: &mut Front<N>, back: &mut Back<'_>, around: &mut S, wanted: Change,
+) -> Result<(), Problem> {
+    catch_unwind(AssertUnwindSafe(|| around.change(wanted, front, back))).unwrap_or_else(|_| {
+        front.metrics.panics += 1;
+        log::error!("changing the configuration failed, the running one stays");
+        Err(Problem::internal())
+    })
+}
+
+/// After a panic nobody knows where the connection stands: it is opened anew.
+fn background<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>, around: &mut S) -> bool {
+    catch_unwind(AssertUnwindSafe(|| around.background(front, back))).unwrap_or_else(|_| {
+        front.metrics.panics += 1;
+        log::error!("work in the background failed: the database is opened anew");
+        true
+    })
 }

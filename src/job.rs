@@ -202,6 +202,8 @@ pub struct Made {
 pub enum Outcome {
     /// 200 with the reply's body.
     Rows(Media, Made),
+    /// Another configuration is in use now.
+    Changed,
     /// An error to be told.
     Problem(Problem),
     /// Another process holds the lock that this job needs: try again in a moment, until the busy timeout.

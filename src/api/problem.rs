@@ -89,6 +89,13 @@ impl Problem {
         self
     }
 
+    /// 500: a panic was caught.
+    pub fn internal() -> Problem {
+        Problem::new(500, "internal", "An internal error")
+            .detail(format_args!("The server's log says more."))
+            .hint(format_args!("try again; if it stays, report it"))
+    }
+
     /// 400: a parameter's value is not what it should be.
     pub fn malformed(text: fmt::Arguments) -> Problem {
         Problem::new(400, "malformed-parameter", "Malformed parameter").detail(text)

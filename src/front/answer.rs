@@ -129,7 +129,7 @@ impl<N: Net> Front<N> {
     }
 
     /// Answers what the back made of a job, if it made no rows.
-    pub(super) fn answer_failure(&mut self, index: u16, outcome: &Outcome) {
+    pub(super) fn answer_without_rows(&mut self, index: u16, outcome: &Outcome) {
         let kind = self.kind(index);
         match outcome {
             Outcome::Problem(problem) => {
@@ -140,6 +140,7 @@ impl<N: Net> Front<N> {
                 }
                 self.answer_problem(index, kind, problem);
             }
+            Outcome::Changed => self.answer_version(index),
             Outcome::Busy => {
                 self.refuse(Refusal::Busy);
                 self.answer_problem(index, kind, &unavailable("database-busy", "The database is locked by another process", 1));
@@ -183,10 +184,7 @@ impl<N: Net> Front<N> {
 
     /// The answer when a job panicked.
     pub(super) fn answer_internal_error(&mut self, index: u16) {
-        let problem = Problem::new(500, "internal", "An internal error")
-            .detail(format_args!("The server's log says more."))
-            .hint(format_args!("try again; if it stays, report it"));
-        self.answer_problem(index, RouteKind::Other, &problem);
+        self.answer_problem(index, RouteKind::Other, &Problem::internal());
     }
 
     /// An answer to what never became a request; the connection ends with it.

@@ -8,6 +8,7 @@ use crate::api::route::Ops;
 use crate::config::nearest::nearest;
 use crate::memory::sink::Sink;
 use crate::ops::metrics::{CloseReason, RouteKind};
+use crate::ops::pages;
 use crate::policy::flags::{Flag, Wanted};
 
 impl<N: Net> Front<N> {
@@ -39,6 +40,14 @@ impl<N: Net> Front<N> {
             },
             _ => self.answer_problem(index, RouteKind::Ops, &Problem::no_route(false)),
         }
+    }
+
+    /// Tells which configuration is in use now.
+    pub(super) fn answer_version(&mut self, index: u16) {
+        self.page.len = 0;
+        let put = pages::put_version(&self.readings.configuration, &mut self.page);
+        debug_assert!(put.is_ok(), "a page holds three numbers");
+        self.answer_rendered(index, 200);
     }
 
     /// Sets the flag that the path names to what the body says: `on`, `off`, `25%`, or `configured` to take that back.

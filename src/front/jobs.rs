@@ -148,7 +148,7 @@ impl<N: Net> Front<N> {
         match entity {
             Some(entity) => self.answer_entity(index, entity, reply),
             None if is_the_backs_fault(outcome) && self.answer_old(index) => {}
-            None => self.answer_failure(index, outcome),
+            None => self.answer_without_rows(index, outcome),
         }
         self.drive(index);
         self.serving = None;
@@ -217,6 +217,6 @@ fn is_the_backs_fault(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Problem(problem) => problem.status >= 500,
         Outcome::Busy => true,
-        Outcome::Rows(..) | Outcome::Abandoned => false,
+        Outcome::Rows(..) | Outcome::Changed | Outcome::Abandoned => false,
     }
 }

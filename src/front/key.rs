@@ -153,10 +153,7 @@ impl<N: Net> Front<N> {
             Task::Tables | Task::Change(_) => Rule {
                 lifetime: Lifetime { ttl: usual * MS, stale_ok: 0, stale_if_error: 0, critical: false },
                 volatile_too: false,
-                store: match task {
-                    Task::Change(_) => Store::No,
-                    _ => Store::Ask { private: config.tables_auth.is_some() },
-                },
+                store: Store::Ask { private: config.tables_auth.is_some() },
             },
         }
     }

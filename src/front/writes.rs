@@ -156,41 +156,46 @@ impl<N: Net> Front<N> {
         Some(batch)
     }
 
-    /// Takes a batch back when its commit is durable, or nothing of it is: answers everybody, or puts them into the queue again.
-    pub fn finish_batch(&mut self, mut batch: Box<Batch>, end: BatchEnd, reply: &Reply) {
+    /// Takes note of how a batch ended, before its writes are finished one by one.
+    pub fn batch_ended(&mut self, writes: usize, end: BatchEnd) {
         self.now = self.net.now();
         self.book_job();
         self.writes.was_last = true;
-        if let BatchEnd::Ended(commit) = end {
-            self.writes.window.committed(batch.items.len(), self.now);
-            self.metrics.commits += u64::from(commit.commits);
-            self.metrics.replays += u64::from(commit.replays);
-            if let (Some(before), Some(after), true) = (commit.before, commit.after, commit.only_ours) {
-                self.cache.renew(before, after, &commit.tables);
+        match end {
+            BatchEnd::Ended(commit) => {
+                self.writes.window.committed(writes, self.now);
+                self.metrics.commits += u64::from(commit.commits);
+                self.metrics.replays += u64::from(commit.replays);
+                if let (Some(before), Some(after), true) = (commit.before, commit.after, commit.only_ours) {
+                    self.cache.renew(before, after, &commit.tables);
+                }
             }
-        }
-        if end == BatchEnd::Busy {
-            self.metrics.busy_retries += 1;
-            self.writes.not_before = self.now + BUSY_RETRY;
-        }
-        let (now, busy) = (self.now, self.setup.config.limits.busy_ms * MS);
-        // One after the other from the batch itself: all at once they are too much for the stack.
-        batch.items.reverse();
-        while let Some(Item { slot: id, exchange, arrived, outcome, .. }) = batch.items.pop() {
-            if !self.take_home(id, exchange) {
-                self.metrics.abandoned_jobs += 1;
-                continue;
+            BatchEnd::Busy => {
+                self.metrics.busy_retries += 1;
+                self.writes.not_before = self.now + BUSY_RETRY;
             }
-            let again = match (&outcome, end) {
-                (Some(Written::Later), BatchEnd::Lost) | (None, BatchEnd::Busy) => now < arrived + busy,
-                (Some(Written::Later), _) => true,
-                _ => false,
-            };
-            match outcome {
-                _ if again => self.enqueue_write(id.index, arrived),
-                outcome => self.deliver_write(id.index, outcome, reply),
-            }
+            BatchEnd::Lost => {}
         }
+    }
+
+    /// Takes a write back when its commit is durable, or nothing of it is: answers it, or puts it into the queue again.
+    pub fn finish_write(&mut self, item: Item, end: BatchEnd, reply: &Reply) {
+        let Item { slot: id, exchange, arrived, outcome, .. } = item;
+        if !self.take_home(id, exchange) {
+            self.metrics.abandoned_jobs += 1;
+            return;
+        }
+        let patient = self.now < arrived + self.setup.config.limits.busy_ms * MS;
+        match (outcome, end) {
+            (Some(Written::Later), BatchEnd::Lost) | (None, BatchEnd::Busy) if patient => self.enqueue_write(id.index, arrived),
+            (Some(Written::Later), BatchEnd::Ended(_)) => self.enqueue_write(id.index, arrived),
+            (outcome, _) => self.deliver_write(id.index, outcome, reply),
+        }
+    }
+
+    /// The batch's room, empty again, for the next.
+    pub fn put_batch_back(&mut self, batch: Box<Batch>) {
+        assert!(batch.items.is_empty(), "each write was taken back");
         self.writes.batch = Some(batch);
     }
 
@@ -198,9 +203,9 @@ impl<N: Net> Front<N> {
         self.serving = Some(index);
         match outcome {
             Some(Written::Done(done)) => self.answer_written(index, done, reply),
-            Some(Written::Problem(problem)) => self.answer_failure(index, &Outcome::Problem(problem)),
-            Some(Written::Abandoned) => self.answer_failure(index, &Outcome::Abandoned),
-            Some(Written::Later) | None => self.answer_failure(index, &Outcome::Busy),
+            Some(Written::Problem(problem)) => self.answer_without_rows(index, &Outcome::Problem(problem)),
+            Some(Written::Abandoned) => self.answer_without_rows(index, &Outcome::Abandoned),
+            Some(Written::Later) | None => self.answer_without_rows(index, &Outcome::Busy),
         }
         self.drive(index);
         self.serving = None;

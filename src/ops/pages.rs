@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 
 use super::configuration_pages::{self, FlagUse};
 use super::metrics::{CloseReason, DURATION_BOUNDS, Durations, GapCause, Metrics, Refusal, RouteKind, STATUSES};
-use super::readings::Readings;
+use super::readings::{Configuration, Readings};
 use super::route_pages::{self, RouteUse};
 use super::write_pages;
 use crate::budget;
@@ -114,6 +114,15 @@ pub fn put_budget(all: &Snapshot, sink: &mut impl Sink) -> Result<(), Full> {
 /// [`Full`] when the sink is.
 pub fn put_flags(all: &Snapshot, sink: &mut impl Sink) -> Result<(), Full> {
     configuration_pages::put_flags(all.flags, &mut Text(sink)).map_err(|_| Full)
+}
+
+/// What a change of the configuration is answered with.
+///
+/// # Errors
+/// [`Full`] when the sink is.
+pub fn put_version(running: &Configuration, sink: &mut impl Sink) -> Result<(), Full> {
+    let Configuration { number, hash, since, .. } = running;
+    write!(Text(sink), r#"{{"version":{number},"hash":"{hash:016x}","since":{since}}}"#).map_err(|_| Full)
 }
 
 /// `/-/health` and `/-/ready`: under 100 bytes for everybody, each component's state for operators.

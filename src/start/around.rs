@@ -15,7 +15,7 @@ use crate::api::problem::Problem;
 use crate::back::Back;
 use crate::back::write::Checkpoint;
 use crate::demo;
-use crate::event_loop::Surroundings;
+use crate::event_loop::{Surroundings, nested_turn};
 use crate::front::Front;
 use crate::front::mio_net::MioNet;
 use crate::front::net::Net;
@@ -59,7 +59,7 @@ impl Around {
             Due::Truncate => Checkpoint::Truncate,
             Due::No | Due::WhenIdle => return,
         };
-        match back.checkpoint(what, &mut |wait| front.nested_turn(wait)) {
+        match back.checkpoint(what, &mut |wait| nested_turn(front, wait)) {
             Ok(Some(size)) => self.checkpoints.made(if what == Checkpoint::Truncate && !size.busy { 0 } else { size.frames }),
             Ok(None) => {}
             Err(error) => {
@@ -77,7 +77,7 @@ impl Around {
             return;
         }
         self.next_reading = Some(front.now() + READING);
-        if let Err(error) = back.run_own(demo::NEW_READINGS, &mut |wait| front.nested_turn(wait)) {
+        if let Err(error) = back.run_own(demo::NEW_READINGS, &mut |wait| nested_turn(front, wait)) {
             log::warn!("the example has no new readings: {error}");
         }
         front.metrics.gap(GapCause::Fsync, back.take_longest_gap());

@@ -19,6 +19,7 @@ use crate::cli::Options;
 use crate::config::history::{self, Changed, History, Outcome};
 use crate::config::{self, Config, Flags, Limits, Mistakes};
 use crate::demo;
+use crate::event_loop::nested_turn;
 use crate::front::Front;
 use crate::front::net::Net;
 use crate::job::{Change, Go};
@@ -375,7 +376,7 @@ impl Configuration {
             }
             let text = std::str::from_utf8(&self.room[..self.len]).unwrap_or_default();
             let deadline = front.now() + PATIENCE.as_micros() as u64;
-            back.check(next, text, &mut self.mistakes, deadline, &mut |wait| front.nested_turn(wait));
+            back.check(next, text, &mut self.mistakes, deadline, &mut |wait| nested_turn(front, wait));
             check_open_writes(next, text, listen, &mut self.mistakes);
             if let Some(route) = next.routes().iter().find(|route| route.verb.writes() && !self.access.may_write) {
                 let hint = format_args!("start the server as a user who may write it, without --immutable");
