@@ -8,8 +8,9 @@ use crate::budget;
 use crate::memory::sink::Full;
 use crate::ops::configuration_pages::FlagUse;
 use crate::ops::log_ring;
-use crate::ops::pages::{self, Snapshot, Use};
+use crate::ops::pages;
 use crate::ops::route_pages::RouteUse;
+use crate::ops::snapshot::{Cache, Snapshot, Use};
 use crate::policy::flags::{Flag, Wanted};
 
 impl<N: Net> Front<N> {
@@ -64,9 +65,9 @@ impl<N: Net> Front<N> {
         if good { 200 } else { 503 }
     }
 
-    fn cache_page(&self) -> pages::Cache {
+    fn cache_page(&self) -> Cache {
         let counts = &self.cache.counts;
-        pages::Cache {
+        Cache {
             requests: [("hit", counts.hits), ("miss", counts.misses), ("bypass", counts.bypasses), ("joined", counts.joined)],
             gone: [
                 ("stale", counts.stale),

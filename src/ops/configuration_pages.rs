@@ -2,8 +2,8 @@
 
 use core::fmt::{self, Write};
 
-use super::pages::{Quoted, head, single};
 use super::readings::Configuration;
+use super::text::{Quoted, head, single};
 
 /// A flag as it is shown.
 #[derive(Clone, Copy, Debug)]

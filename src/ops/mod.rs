@@ -2,11 +2,21 @@
 //!
 //! Knows names and numbers; who counts and who asks is above it.
 
+mod budget_page;
+mod cache_pages;
 pub mod configuration_pages;
+mod database_pages;
+mod health_page;
 pub mod log_ring;
+mod memory_pages;
 pub mod metrics;
+mod metrics_page;
 pub mod pages;
 pub mod process;
 pub mod readings;
+mod request_pages;
 pub mod route_pages;
+pub mod snapshot;
+mod status_page;
+mod text;
 mod write_pages;

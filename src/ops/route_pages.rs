@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use super::pages::head;
+use super::text::head;
 
 /// Answers of one route by kind: 2xx, 304, 4xx, 5xx.
 pub type Answers = [u64; KINDS.len()];

@@ -3,8 +3,8 @@
 use core::fmt::{self, Write};
 
 use super::metrics::Metrics;
-use super::pages::{Seconds, counts, head, single};
 use super::readings::Readings;
+use super::text::{Seconds, counts, head, single};
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
