@@ -7,76 +7,15 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::start::address::Address;
 use crate::start::{StartError, shell_word, suggest};
+pub use help::help;
+use option::{CommandOption, OPTIONS, Takes};
 
-/// What `--help` prints: examples first, because they are what is looked for.
-pub const HELP: &str = "\
-flagstone serves a SQLite database over HTTP, from memory fixed when it was built.
-
-Examples
-  flagstone --demo                         a live example: home sensors and a calendar
-  flagstone data.db                        every table, at http://127.0.0.1:8080/
-  flagstone -l :8080 data.db               the same for the whole network
-  flagstone --example > flagstone.toml     a configuration to start from
-  flagstone -c flagstone.toml --check data.db   is it right? each route's plan
-  flagstone -c flagstone.toml data.db      named routes, tokens, flags, limits
-  flagstone --get /tables data.db          one answer on stdout, no server
-  flagstone --ready                        is the server up? exit 0 or 1
-  curl http://127.0.0.1:8080/tables        what it serves
-  curl 'http://127.0.0.1:8080/tables/T?order=id.desc&limit=5'
-
-Usage
-  flagstone [OPTIONS] [DATABASE]
-  flagstone token NAME                     make a token, print what to configure
-
-Options
-  -l, --listen ADDR    where to listen; may be repeated (default 127.0.0.1:8080)
-  -c, --config FILE    the configuration; without one every table is served to read
-      --ops ADDR       a listener of its own for the pages under /-/
-      --demo [DIR]     serve an example; deleted at exit unless DIR is given
-      --immutable      promise that nobody writes: for a WAL database in a folder
-                       that may not be written
-      --safe           optimisations off, the last good configuration kept
-      --fallback       start from the last good copy when the configuration is broken
-      --check          validate everything, print each route's plan: exit 0 or 78
-      --dump           print the effective configuration, tokens masked
-      --example        print a commented flagstone.toml
-      --get PATH       answer one request on stdout, no server
-      --ready [URL]    ask a running server: exit 0 when it is ready, else 1
-      --budget         print this binary's memory sheet
-  -h, --help           print this
-  -V, --version        print the version
-ADDR is 127.0.0.1:8080, :8080 (every interface), 8080, localhost:8080, [::1]:8080 or unix:PATH.
-Exit codes: 0 done, 64 usage, 66 database, 69 address, 70 internal, 78 configuration.
-";
-
-/// The long options, for "did you mean".
-const LONG: [&str; 15] = [
-    "listen",
-    "config",
-    "ops",
-    "demo",
-    "immutable",
-    "safe",
-    "fallback",
-    "check",
-    "dump",
-    "example",
-    "get",
-    "ready",
-    "budget",
-    "help",
-    "version",
-];
+mod help;
+pub mod option;
 
 /// What other servers call the same thing.
-const KNOWN_ELSEWHERE: [(&str, &str); 6] = [
-    ("port", "--listen"),
-    ("p", "--listen"),
-    ("host", "--listen"),
-    ("bind", "--listen"),
-    ("address", "--listen"),
-    ("v", "--version"),
-];
+const KNOWN_ELSEWHERE: [(&str, &str); 6] =
+    [("port", "listen"), ("p", "listen"), ("host", "listen"), ("bind", "listen"), ("address", "listen"), ("v", "version")];
 
 /// Version, commit, its date, SQLite, preset, target and budget, in one line.
 pub fn version() -> String {
@@ -127,7 +66,7 @@ pub enum Demo {
 pub enum Command {
     /// Serve until a signal.
     Serve(Options),
-    /// Print [`HELP`].
+    /// Print [`help`].
     Help,
     /// Print the version line.
     Version,
@@ -187,18 +126,18 @@ where
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Short('l') | Arg::Long("listen") => {
-                let address = address("--listen", &mut parser)?;
+                let address = address("listen", &mut parser)?;
                 // The same address twice is one listener, not "address already in use" by ourselves.
                 if !words.options.listen.contains(&address) || is_any_port(&address) {
                     words.options.listen.push(address);
                 }
             }
             Arg::Long("ops") => {
-                let address = address("--ops", &mut parser)?;
+                let address = address("ops", &mut parser)?;
                 once("--ops", &mut words.options.ops, address)?;
             }
             Arg::Long("get") => {
-                let path = text("--get", &mut parser)?;
+                let path = text("get", &mut parser)?;
                 once("--get", &mut words.get, path)?;
             }
             // The value of these two may also stand apart, as the first word that is no option: see `assemble`.
@@ -211,7 +150,7 @@ where
                 once("--ready", &mut words.ready, url)?;
             }
             Arg::Short('c') | Arg::Long("config") => {
-                let file = parser.value().map_err(|_| needs("--config", "a FILE", "flagstone -c flagstone.toml data.db"))?;
+                let file = parser.value().map_err(|_| needs_value("config"))?;
                 once("--config", &mut words.options.config, PathBuf::from(file))?;
             }
             Arg::Long("immutable") => words.options.immutable = true,
@@ -369,26 +308,31 @@ fn is_any_port(address: &Address) -> bool {
     matches!(address, Address::Tcp(address) if address.port() == 0)
 }
 
-fn address(option: &str, parser: &mut Parser) -> Result<Address, StartError> {
-    let text = text(option, parser)?;
+fn address(long: &str, parser: &mut Parser) -> Result<Address, StartError> {
+    let text = text(long, parser)?;
     text.parse::<Address>().map_err(|error| {
         let suggestion = error.suggestion();
-        StartError::usage(format!("{option} {text}: {error}"), &format!("flagstone {option} {suggestion} data.db"))
+        StartError::usage(format!("--{long} {text}: {error}"), &format!("flagstone --{long} {suggestion} data.db"))
     })
 }
 
-fn text(option: &str, parser: &mut Parser) -> Result<String, StartError> {
-    match parser.value() {
-        Ok(value) => unicode(value),
-        Err(_) => {
-            let (name, example) = match option {
-                "--get" => ("a PATH", "/tables"),
-                "--ops" => ("an ADDR", "127.0.0.1:8081"),
-                _ => ("an ADDR", "127.0.0.1:8080"),
-            };
-            Err(needs(option, name, &format!("flagstone {option} {example} data.db")))
-        }
-    }
+fn text(long: &str, parser: &mut Parser) -> Result<String, StartError> {
+    parser.value().map_err(|_| needs_value(long)).and_then(unicode)
+}
+
+fn needs_value(long: &str) -> StartError {
+    let known = option::find(long);
+    let value = match known.map(|option| option.takes) {
+        Some(Takes::Value(name, _) | Takes::Maybe(name, _)) if name.starts_with('A') => format!("an {name}"),
+        Some(Takes::Value(name, _) | Takes::Maybe(name, _)) => format!("a {name}"),
+        Some(Takes::Nothing) | None => "a value".to_owned(),
+    };
+    needs(&format!("--{long}"), &value, &format!("flagstone {}", known.map_or_else(String::new, typed)))
+}
+
+/// An option as it stands on a line that works.
+fn typed(option: &CommandOption) -> String {
+    format!("--{} {}", option.long, option.then).trim_end().to_owned()
 }
 
 fn unicode(value: OsString) -> Result<String, StartError> {
@@ -396,24 +340,16 @@ fn unicode(value: OsString) -> Result<String, StartError> {
 }
 
 fn unknown(dashes: &str, name: &str) -> StartError {
-    let known = KNOWN_ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name).map(|(_, ours)| (*ours).to_owned());
+    let shown = name.escape_debug();
+    let elsewhere = KNOWN_ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name).map(|(_, ours)| *ours);
     // A single letter has none: every other one would be as near.
-    let near = || suggest::nearest(name, LONG, 2).map(|near| format!("--{near}"));
-    match known.or_else(near) {
+    let long = elsewhere.or_else(|| suggest::nearest(name, OPTIONS.iter().map(|option| option.long), 2));
+    match long.and_then(option::find) {
         Some(meant) => {
-            let value = match meant.as_str() {
-                "--listen" => " 127.0.0.1:8080 data.db",
-                "--ops" => " 127.0.0.1:8081 data.db",
-                "--get" => " /tables data.db",
-                "--config" => " flagstone.toml data.db",
-                "--immutable" | "--safe" => " data.db",
-                "--check" | "--dump" | "--fallback" => " -c flagstone.toml data.db",
-                _ => "",
-            };
-            let what = format!("unknown option {dashes}{}; did you mean {meant}?", name.escape_debug());
-            StartError { message: what + &format!(" try: flagstone {meant}{value}"), ..StartError::usage("", "-") }
+            let what = format!("unknown option {dashes}{shown}; did you mean --{}?", meant.long);
+            StartError { message: what + &format!(" try: flagstone {}", typed(meant)), ..StartError::usage("", "-") }
         }
-        None => StartError::usage(format!("unknown option {dashes}{}", name.escape_debug()), "flagstone --help"),
+        None => StartError::usage(format!("unknown option {dashes}{shown}"), "flagstone --help"),
     }
 }
 

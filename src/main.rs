@@ -36,7 +36,7 @@ fn run() -> Result<u8, StartError> {
     let command = cli::parse(std::env::args_os().skip(1))?;
     sheet::refuse_run_time_sizes()?;
     match command {
-        Command::Help => put(cli::HELP),
+        Command::Help => put(&cli::help()),
         Command::Version => put(&format!("flagstone {}\n", cli::version())),
         Command::Budget => put(&sheet::sheet()),
         Command::Ready { url } => {

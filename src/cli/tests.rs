@@ -84,7 +84,7 @@ fn a_wrong_line_is_answered_with_one_line_that_ends_with_something_to_type() {
         ("-p 80", "unknown option -p; did you mean --listen?", "flagstone --listen"),
         ("-x", "unknown option -x", "flagstone --help"),
         ("--frobnicate", "unknown option --frobnicate", "flagstone --help"),
-        ("-c", "--config needs a FILE", "flagstone -c flagstone.toml data.db"),
+        ("-c", "--config needs a FILE", "flagstone --config flagstone.toml data.db"),
         ("-ca -cb data.db", "--config is given twice", "flagstone --help"),
         ("--fallback data.db", "none is named", "flagstone -c flagstone.toml --fallback data.db"),
         ("--no-sandbox data.db", "unknown option --no-sandbox", "flagstone --help"),
@@ -121,25 +121,43 @@ fn a_wrong_line_is_answered_with_one_line_that_ends_with_something_to_type() {
 
 #[test]
 fn the_help_fits_a_screen_and_names_every_option() {
-    assert!(HELP.lines().count() <= 40);
-    for line in HELP.lines() {
+    let help = help();
+    assert!(help.lines().count() <= 40);
+    for line in help.lines() {
         assert!(line.chars().count() <= 100, "{line}");
     }
-    for name in LONG {
-        assert!(HELP.contains(&format!("--{name}")), "--{name}");
+    // Descriptions stand below each other, so no option is too long for its column.
+    for line in help.lines().filter(|line| line.trim_start().starts_with('-')) {
+        assert!(line.as_bytes()[22] == b' ' && line.as_bytes()[23] != b' ', "{line}");
     }
-    let examples = HELP.find("Examples").expect("examples");
-    assert!(examples < HELP.find("Options").expect("options"));
+    let examples = help.find("Examples").expect("examples");
+    assert!(examples < help.find("Options").expect("options"));
     // What does not exist yet is not shown.
-    assert!(!HELP.contains("--no-sandbox"));
+    assert!(!help.contains("--no-sandbox"));
 }
 
 #[test]
-fn every_option_named_for_suggestions_exists() {
-    for name in LONG {
-        if let Err(error) = parse([format!("--{name}")]) {
+fn the_table_has_the_options_that_are_read_and_no_others() {
+    let read = include_str!("../cli.rs");
+    for option in OPTIONS {
+        assert!(read.contains(&format!("Arg::Long(\"{}\")", option.long)), "--{}", option.long);
+        if let Some(short) = option.short {
+            assert!(read.contains(&format!("Arg::Short('{short}') | Arg::Long(\"{}\")", option.long)), "-{short}");
+        }
+        if let Err(error) = parse([format!("--{}", option.long)]) {
             assert!(!error.message.contains("unknown option"), "{error}");
         }
+        assert!(!option.doc.is_empty() && !option.doc.ends_with('.') && (option.more.is_empty() || option.more.ends_with('.')));
+    }
+    assert_eq!(read.matches("Arg::Long(\"").count(), OPTIONS.len());
+    assert_eq!(read.matches("Arg::Short('").count(), OPTIONS.iter().filter(|option| option.short.is_some()).count());
+}
+
+#[test]
+fn the_lines_that_messages_suggest_can_be_typed() {
+    for option in OPTIONS {
+        let line = typed(option);
+        assert!(parse(words(&line)).is_ok(), "{line}");
     }
 }
 
