@@ -115,8 +115,8 @@ settings! {
     SQLITE_LENGTH_KIB = "FLAGSTONE_SQLITE_LENGTH_KIB" [128, 1024, 1024] "KiB";
     /// Prepared statements held between requests.
     STATEMENTS = "FLAGSTONE_STATEMENTS" [8, 32, 64] "statements";
-    /// Rust's heap: what start-up allocates, and copies of SQLite's error messages.
-    HEAP_KIB = "FLAGSTONE_HEAP_KIB" [768, 5632, 11_264] "KiB";
+    /// Rust's heap: what start-up allocates, and room for a panic and for a database that is opened anew.
+    HEAP_KIB = "FLAGSTONE_HEAP_KIB" [224, 448, 768] "KiB";
     /// Log lines that stderr has not taken yet; beyond it lines are dropped and counted.
     LOG_KIB = "FLAGSTONE_LOG_KIB" [8, 64, 64] "KiB";
     /// One connection's kernel send buffer, as asked for; the kernel books twice that.
@@ -249,18 +249,12 @@ pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
 /// them. Measured, and held by the memory tests.
 pub const START_UP_BYTES: usize = 64 * KIB + CONNECTIONS * KIB + 2 * (TARGET_BYTES + BODY_BYTES);
-/// The longest error message that SQLite can make: text of the database may stand in it (`bad JSON path: ...`), and SQLite holds the text
-/// and the message at once, each rounded up to a power of two.
-pub const SQLITE_MESSAGE_BYTES: usize = {
-    let half = SQLITE_HEAP_LIMIT_BYTES / 2;
-    let longest = if half.is_power_of_two() { half } else { half.next_power_of_two() / 2 };
-    if longest < SQLITE_LENGTH_BYTES { longest } else { SQLITE_LENGTH_BYTES }
-};
-// rusqlite copies a message twice, and invalid UTF-8 grows threefold in a buffer that doubles: 4 times the message for the first copy, 2 + 4
-// while the second one grows. A Rust allocation that fails would end the process.
+/// What is left for the little that allocates after start-up: a panic's payload, a database that is opened anew. A Rust allocation that fails
+/// would end the process.
+pub const HEAP_SPARE_BYTES: usize = 64 * KIB;
 const _: () = assert!(
-    HEAP_KIB * KIB >= 10 * SQLITE_MESSAGE_BYTES + HEAP_RESERVE_BYTES + START_UP_BYTES,
-    "FLAGSTONE_HEAP_KIB must hold what start-up allocates and ten times SQLITE_MESSAGE_BYTES"
+    HEAP_KIB * KIB >= START_UP_BYTES + HEAP_RESERVE_BYTES + HEAP_SPARE_BYTES,
+    "FLAGSTONE_HEAP_KIB must hold what start-up allocates, the reserve and 64 KiB to spare"
 );
 /// The log ring in bytes.
 pub const LOG_BYTES: usize = LOG_KIB * KIB;

@@ -140,7 +140,7 @@ fn first_number(text: &str) -> Option<u64> {
     text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// SQLite's messages may hold the database's own text, and rusqlite copies them to Rust's heap, where a failed allocation would be the end.
+/// SQLite's messages may hold the database's own text; in Rust's heap there is no room for that, where a failed allocation would be the end.
 #[test]
 fn an_error_message_of_any_length_is_survived() {
     let server = Start::new().sql("CREATE TABLE t(id INTEGER PRIMARY KEY, path TEXT);").run();

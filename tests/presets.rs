@@ -46,7 +46,7 @@ fn presets_compile_and_impossible_sizes_do_not() {
         (&[("FLAGSTONE_PRESET", "huge")], "FLAGSTONE_PRESET must be one of tiny, pi-zero-2w, pi-4"),
         (&[("FLAGSTONE_SLOTS", "abc")], "a FLAGSTONE_ size must be a whole number, digits only"),
         (&[("FLAGSTONE_SLOTS", "")], "a FLAGSTONE_ size must be a whole number of 1 to 9 digits"),
-        (&[("FLAGSTONE_HEAP_KIB", "512")], "FLAGSTONE_HEAP_KIB must hold"),
+        (&[("FLAGSTONE_HEAP_KIB", "256")], "FLAGSTONE_HEAP_KIB must hold"),
         (&[("FLAGSTONE_OUTPUT_KIB", "512")], "FLAGSTONE_OUTPUT_KIB must hold one answer"),
         (&[("FLAGSTONE_CACHE_MIB", "128")], "FLAGSTONE_CACHE_MIB must be below 128"),
         (&[("FLAGSTONE_CACHE_ENTRIES", "0")], "FLAGSTONE_CACHE_ENTRIES must be 1 to 29999"),

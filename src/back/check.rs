@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
-use rusqlite::{Error, Statement, ffi};
+use rusqlite::ffi;
+use rusqlite::types::ValueRef;
 
 use super::authorizer::Allowed;
 use super::run::Back;
+use super::sqlite_error::SqliteError;
+use super::statement::Statement;
 use super::turns::{Turn, with_turns};
 use crate::api::statements::Statements;
 use crate::config::nearest::nearest;
@@ -71,14 +74,16 @@ impl<'c> Back<'c> {
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn plan(&mut self, config: &Config, route: &Route) -> rusqlite::Result<Vec<Step>> {
+    pub fn plan(&mut self, config: &Config, route: &Route) -> Result<Vec<Step>, SqliteError> {
         let mut steps = Vec::new();
         for sql in Statements::of(config.text(route.sql)) {
-            let mut explained = self.conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-            let mut rows = explained.raw_query();
+            let mut explained = Statement::prepare(self.conn, &format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let mut rows = explained.rows();
             let mut depths: Vec<(i64, usize)> = Vec::new();
             while let Some(row) = rows.next()? {
-                let (id, parent, detail): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
+                let (id, parent) = (integer(row.value(0)), integer(row.value(1)));
+                let ValueRef::Text(detail) = row.value(3) else { continue };
+                let detail = String::from_utf8_lossy(detail);
                 let depth = depths.iter().find(|(known, _)| *known == parent).map_or(0, |(_, depth)| depth + 1);
                 depths.push((id, depth));
                 let whole = match detail.strip_prefix("SCAN ") {
@@ -92,7 +97,7 @@ impl<'c> Back<'c> {
     }
 
     /// The number of rows of the table that a plan's step reads whole, when they are many. A plan names a table by its alias.
-    fn rows_if_large(&self, scanned: &str, sql: &str) -> rusqlite::Result<Option<i64>> {
+    fn rows_if_large(&self, scanned: &str, sql: &str) -> Result<Option<i64>, SqliteError> {
         let name = scanned.split(' ').next().unwrap_or_default();
         let catalog = &self.work.catalog;
         let find = |name: &str| {
@@ -103,12 +108,21 @@ impl<'c> Back<'c> {
         let mut count = String::new();
         let quoted = table.replace('"', "\"\"");
         let _ = write!(count, "SELECT count(*) FROM (SELECT 1 FROM \"{quoted}\" LIMIT {})", LARGE + 1);
-        let rows: i64 = self.conn.query_row(&count, [], |row| row.get(0))?;
+        let rows = self.counted(&count)?;
         if rows <= LARGE {
             return Ok(None);
         }
-        self.conn.query_row(&format!("SELECT count(*) FROM \"{quoted}\""), [], |row| row.get(0)).map(Some)
+        self.counted(&format!("SELECT count(*) FROM \"{quoted}\"")).map(Some)
     }
+
+    fn counted(&self, sql: &str) -> Result<i64, SqliteError> {
+        let mut counting = Statement::prepare(self.conn, sql)?;
+        Ok(counting.rows().next()?.map_or(0, |row| integer(row.value(0))))
+    }
+}
+
+fn integer(value: ValueRef) -> i64 {
+    if let ValueRef::Integer(number) = value { number } else { 0 }
 }
 
 /// The table that `alias` stands for: the word before it, or before an AS before it.
@@ -121,7 +135,7 @@ fn aliased<'s>(alias: &str, sql: &'s str) -> Option<&'s str> {
 }
 
 fn check_columns(statement: &Statement<'_>, route: &Route, text: &str, mistakes: &mut Mistakes) {
-    let names = || (0..statement.column_count()).map(|column| statement.column_name(column).unwrap_or_default());
+    let names = || (0..statement.column_count()).map(|column| statement.column_name(column));
     if statement.column_count() == 0 {
         mistakes.at_sql(text, route.line, 0, format_args!("a GET route's SQL gives rows"), format_args!("begin it with SELECT"));
     }
@@ -137,15 +151,9 @@ fn check_columns(statement: &Statement<'_>, route: &Route, text: &str, mistakes:
 }
 
 /// Tells what SQLite has against a statement that begins at `start` of its route's SQL.
-fn refuse(error: &Error, route: &Route, sql: &str, start: usize, text: &str, mistakes: &mut Mistakes) {
-    let (message, offset, code) = match error {
-        Error::SqlInputError { error, msg, offset, .. } => {
-            (msg.as_str(), usize::try_from(*offset).unwrap_or(0), error.extended_code)
-        }
-        Error::SqliteFailure(code, Some(message)) => (message.as_str(), 0, code.extended_code),
-        _ => ("the statement cannot be prepared", 0, ffi::SQLITE_ERROR),
-    };
-    if code & 0xff == ffi::SQLITE_AUTH {
+fn refuse(error: &SqliteError, route: &Route, sql: &str, start: usize, text: &str, mistakes: &mut Mistakes) {
+    let (message, offset) = (error.message.as_str(), usize::try_from(error.offset).unwrap_or(0));
+    if error.primary() == ffi::SQLITE_AUTH {
         let allowed = if route.verb.writes() { "SELECT, INSERT, UPDATE and DELETE" } else { "SELECT" };
         let hint = format_args!("a {} route may {allowed}, and nothing else", route.verb.name());
         return mistakes.at_sql(text, route.line, start, format_args!("the SQL does what no route may: {message}"), hint);

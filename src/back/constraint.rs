@@ -3,8 +3,9 @@
 
 use std::ffi::c_int;
 
-use rusqlite::{Connection, Error, ErrorCode, ffi};
+use rusqlite::{Connection, ffi};
 
+use super::sqlite_error::SqliteError;
 use crate::api::problem::Problem;
 use crate::budget::SQLITE_LENGTH_KIB;
 
@@ -35,54 +36,46 @@ impl From<Problem> for Fault {
 
 /// Whether an error says that a sync failed: what is on disk is then not known, and a second sync would not tell (Linux reports a failed
 /// writeback once).
-pub fn is_failed_sync(error: &Error) -> bool {
-    let code = error.sqlite_error().map(|error| error.extended_code);
-    matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
+pub fn is_failed_sync(error: &SqliteError) -> bool {
+    matches!(error.code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
 }
 
 /// Sorts an error of a statement that writes, or of BEGIN and COMMIT.
-pub fn fault(error: &Error) -> Fault {
-    let (code, message) = match error {
-        Error::SqliteFailure(code, message) => (code, message.as_deref().unwrap_or("error")),
-        Error::SqlInputError { error, msg, .. } => (error, msg.as_str()),
-        error => {
-            log::error!("unexpected error from SQLite: {error}");
-            return Fault::Problem(failed(format_args!("an unexpected error")));
-        }
-    };
+pub fn fault(error: &SqliteError) -> Fault {
+    let (code, message) = (error.code, error.message.as_str());
     if is_failed_sync(error) {
         return Fault::Sync;
     }
-    let problem = match code.code {
-        ErrorCode::OutOfMemory => return Fault::Memory,
-        ErrorCode::OperationInterrupted => return Fault::Interrupted,
-        ErrorCode::SchemaChanged => return Fault::Schema,
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => return Fault::Busy,
-        ErrorCode::ConstraintViolation => violated(code.extended_code).detail(format_args!("{message}")),
-        ErrorCode::TypeMismatch => type_mismatch().detail(format_args!("{message}")),
-        ErrorCode::TooBig => Problem::new(422, "value-too-large", "A value is too large")
+    let problem = match error.primary() {
+        ffi::SQLITE_NOMEM => return Fault::Memory,
+        ffi::SQLITE_INTERRUPT => return Fault::Interrupted,
+        ffi::SQLITE_SCHEMA => return Fault::Schema,
+        _ if error.is_busy() => return Fault::Busy,
+        ffi::SQLITE_CONSTRAINT => violated(code).detail(format_args!("{message}")),
+        ffi::SQLITE_MISMATCH => type_mismatch().detail(format_args!("{message}")),
+        ffi::SQLITE_TOOBIG => Problem::new(422, "value-too-large", "A value is too large")
             .detail(format_args!("A value or row is longer than {SQLITE_LENGTH_KIB} KiB.")),
-        ErrorCode::AuthorizationForStatementDenied => Problem::new(500, "sql-not-allowed", "The route's SQL is not allowed")
+        ffi::SQLITE_AUTH => Problem::new(500, "sql-not-allowed", "The route's SQL is not allowed")
             .detail(format_args!("{message}"))
             .hint(format_args!("a write may SELECT, INSERT, UPDATE and DELETE, and nothing else")),
-        ErrorCode::DiskFull => {
+        ffi::SQLITE_FULL => {
             log::error!("the database cannot grow: {message}");
             Problem::new(507, "disk-full", "No space to write")
                 .detail(format_args!("{message}"))
                 .hint(format_args!("free space where the database lies; nothing was written"))
         }
-        ErrorCode::ReadOnly => Problem::new(503, "database-read-only", "The database cannot be written")
+        ffi::SQLITE_READONLY => Problem::new(503, "database-read-only", "The database cannot be written")
             .detail(format_args!("{message}"))
             .hint(format_args!("look at the rights of the database's file and folder")),
-        ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => {
-            log::error!("the database cannot be written: {message} ({})", code.extended_code);
+        ffi::SQLITE_CANTOPEN | ffi::SQLITE_IOERR => {
+            log::error!("the database cannot be written: {message} ({code})");
             let mut problem = Problem::new(503, "database-io", "The database cannot be written")
                 .detail(format_args!("{message}"))
                 .hint(format_args!("look at the disk and at the server's log; nothing was written"));
             problem.retry_after = Some(1);
             problem
         }
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => {
             log::error!("the database is damaged: {message}");
             Problem::new(500, "database-corrupt", "The database is damaged")
                 .detail(format_args!("{message}"))

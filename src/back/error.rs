@@ -1,7 +1,8 @@
 //! SQLite's errors as answers: each with a status that says whose it is and a hint that says what to do.
 
-use rusqlite::{Error, ErrorCode, ffi};
+use rusqlite::ffi;
 
+use super::sqlite_error::SqliteError;
 use super::turns::Stopped;
 use crate::api::problem::Problem;
 use crate::budget::SQLITE_LENGTH_KIB;
@@ -18,53 +19,38 @@ pub enum Failed {
 }
 
 /// Sorts an error.
-pub fn failed(error: &Error, stopped: Option<Stopped>) -> Failed {
-    let (code, message) = match error {
-        Error::SqliteFailure(code, message) => (code, message.as_deref()),
-        // What preparing says when it knows the place, of a view on what is not there any more above all.
-        Error::SqlInputError { error, msg, .. } => (error, Some(msg.as_str())),
-        error => {
-            log::error!("unexpected error from SQLite: {error}");
-            return Failed::End(internal("database-error", "The query failed", "an unexpected error", None));
-        }
-    };
-    let problem = match code.code {
-        ErrorCode::OutOfMemory => return Failed::Memory,
-        ErrorCode::SchemaChanged => return Failed::Schema,
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
-            return Failed::End(Outcome::Busy);
-        }
-        ErrorCode::OperationInterrupted => return Failed::End(interrupted(stopped)),
-        ErrorCode::TooBig => Problem::new(500, "value-too-large", "A value is too large")
+pub fn failed(error: &SqliteError, stopped: Option<Stopped>) -> Failed {
+    let (code, message) = (error.code, error.message.as_str());
+    let problem = match error.primary() {
+        ffi::SQLITE_NOMEM => return Failed::Memory,
+        ffi::SQLITE_SCHEMA => return Failed::Schema,
+        _ if error.is_busy() => return Failed::End(Outcome::Busy),
+        ffi::SQLITE_INTERRUPT => return Failed::End(interrupted(stopped)),
+        ffi::SQLITE_TOOBIG => Problem::new(500, "value-too-large", "A value is too large")
             .detail(format_args!("A value or row is longer than {SQLITE_LENGTH_KIB} KiB."))
             .hint(format_args!("leave the column out with select=, or build with a larger FLAGSTONE_SQLITE_LENGTH_KIB")),
-        ErrorCode::DiskFull => Problem::new(507, "disk-full", "No space for a large sort")
+        ffi::SQLITE_FULL => Problem::new(507, "disk-full", "No space for a large sort")
             .detail(format_args!("A temporary file could not grow."))
             .hint(format_args!("narrow the query with a filter, or free space in the state directory")),
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => {
             log::error!("the database is damaged: {error}");
             Problem::new(500, "database-corrupt", "The database is damaged")
-                .detail(format_args!("{}", message.unwrap_or("malformed")))
+                .detail(format_args!("{}", message))
                 .hint(format_args!("run PRAGMA integrity_check on a copy"))
         }
-        ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => {
-            log::error!("the database cannot be read: {error} ({})", code.extended_code);
+        ffi::SQLITE_CANTOPEN | ffi::SQLITE_IOERR => {
+            log::error!("the database cannot be read: {error} ({code})");
             Problem::new(500, "database-io", "The database cannot be read")
-                .detail(format_args!("{}", message.unwrap_or("I/O error")))
+                .detail(format_args!("{}", message))
                 .hint(format_args!("look at the disk and at the server's log"))
         }
-        _ if code.extended_code == ffi::SQLITE_READONLY_ROLLBACK => return Failed::End(half_written()),
-        _ if code.extended_code == ffi::SQLITE_ERROR => {
-            return Failed::End(internal("query-failed", "The query failed", message.unwrap_or("SQL error"), None));
+        _ if code == ffi::SQLITE_READONLY_ROLLBACK => return Failed::End(half_written()),
+        _ if code == ffi::SQLITE_ERROR => {
+            return Failed::End(internal("query-failed", "The query failed", message, None));
         }
         _ => {
-            log::error!("SQLite: {error} ({})", code.extended_code);
-            return Failed::End(internal(
-                "database-error",
-                "The query failed",
-                message.unwrap_or("error"),
-                Some(code.extended_code),
-            ));
+            log::error!("SQLite: {error} ({code})");
+            return Failed::End(internal("database-error", "The query failed", message, Some(code)));
         }
     };
     Failed::End(Outcome::Problem(problem))

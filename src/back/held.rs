@@ -1,10 +1,12 @@
 //! Prepared statements that are held between requests: a fixed number, the least recently used one goes first.
 
-use rusqlite::{Connection, Statement, StatementStatus, ffi};
+use rusqlite::{Connection, ffi};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
 use super::authorizer::{Allowed, Authorizer, Uses};
+use super::sqlite_error::SqliteError;
+use super::statement::Statement;
 use crate::budget::STATEMENTS;
 
 /// A statement is known by a 128-bit keyed hash of its SQL: the text itself would be kept twice, since SQLite has it.
@@ -72,7 +74,7 @@ impl<'c> Held<'c> {
     fn settle(&mut self) {
         self.authorizer.allow(Allowed::Everything);
         let Some(entry) = self.given.take().and_then(|at| self.entries.get_mut(at)) else { return };
-        let preparations = entry.statement.get_status(StatementStatus::RePrepare);
+        let preparations = entry.statement.preparations();
         if preparations != entry.preparations {
             entry.preparations = preparations;
             entry.uses = self.authorizer.uses();
@@ -84,7 +86,7 @@ impl<'c> Held<'c> {
     ///
     /// # Errors
     /// What preparing gave.
-    pub fn get(&mut self, sql: &str) -> rusqlite::Result<&mut Statement<'c>> {
+    pub fn get(&mut self, sql: &str) -> Result<&mut Statement<'c>, SqliteError> {
         self.get_allowed(sql, Allowed::Everything)
     }
 
@@ -93,7 +95,7 @@ impl<'c> Held<'c> {
     ///
     /// # Errors
     /// What preparing gave.
-    pub fn get_allowed(&mut self, sql: &str, allowed: Allowed) -> rusqlite::Result<&mut Statement<'c>> {
+    pub fn get_allowed(&mut self, sql: &str, allowed: Allowed) -> Result<&mut Statement<'c>, SqliteError> {
         self.settle();
         self.authorizer.reset();
         self.uses += 1;
@@ -113,7 +115,7 @@ impl<'c> Held<'c> {
     ///
     /// # Errors
     /// What preparing gave.
-    pub fn try_prepare(&mut self, sql: &str, allowed: Allowed) -> rusqlite::Result<Statement<'c>> {
+    pub fn try_prepare(&mut self, sql: &str, allowed: Allowed) -> Result<Statement<'c>, SqliteError> {
         self.settle();
         self.authorizer.reset();
         self.authorizer.allow(allowed);
@@ -133,7 +135,7 @@ impl<'c> Held<'c> {
         self.entries.len()
     }
 
-    fn prepare(&mut self, name: Name, sql: &str, allowed: Allowed) -> rusqlite::Result<usize> {
+    fn prepare(&mut self, name: Name, sql: &str, allowed: Allowed) -> Result<usize, SqliteError> {
         if self.entries.is_full() {
             let oldest = (0..self.entries.len()).min_by_key(|&at| self.entries[at].used);
             if let Some(oldest) = oldest {
@@ -165,11 +167,11 @@ impl<'c> Held<'c> {
     }
 }
 
-fn prepare<'c>(conn: &'c Connection, sql: &str, allowed: Allowed) -> rusqlite::Result<Statement<'c>> {
-    let statement = conn.prepare(sql)?;
+fn prepare<'c>(conn: &'c Connection, sql: &str, allowed: Allowed) -> Result<Statement<'c>, SqliteError> {
+    let statement = Statement::prepare(conn, sql)?;
     // VACUUM asks no authorizer.
-    if allowed == Allowed::Read && !statement.readonly() {
-        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_AUTH), Some("not authorized".to_string())));
+    if allowed == Allowed::Read && !statement.is_readonly() {
+        return Err(SqliteError::new(ffi::SQLITE_AUTH, "not authorized"));
     }
     Ok(statement)
 }
@@ -220,7 +222,7 @@ mod tests {
         let mut held = Held::new(&conn, [7; 16]);
         let mut volatile = |sql: &str| {
             held.begin();
-            assert!(held.get(sql).unwrap().raw_query().next().unwrap().is_some());
+            assert!(held.get(sql).unwrap().rows().next().unwrap().is_some());
             held.job_uses().volatile
         };
         assert!(!volatile(VIEW));

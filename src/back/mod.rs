@@ -14,9 +14,12 @@ mod link;
 mod named;
 pub mod open;
 mod own;
+mod reading;
 mod rows;
 mod run;
 pub mod snapshot;
+mod sqlite_error;
+mod statement;
 pub mod sync;
 mod tables;
 #[cfg(test)]
@@ -29,4 +32,5 @@ pub mod write;
 
 pub use describe::DescribeError;
 pub use run::Back;
+pub use sqlite_error::SqliteError;
 pub use workspace::Workspace;

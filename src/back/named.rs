@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 
+use rusqlite::ffi;
 use rusqlite::types::ValueRef;
-use rusqlite::{Statement, StatementStatus};
 
 use super::authorizer::Allowed;
 use super::error;
 use super::rows::RowShape;
-use super::run::{Attempt, Back, ROWS_BETWEEN_LOOKS, bind_value, ended, values};
+use super::run::{Attempt, Back, ROWS_BETWEEN_LOOKS, bind_value, ended};
+use super::sqlite_error::SqliteError;
+use super::statement::Statement;
 use super::turns::Turns;
 use crate::api::named::{self, Bound};
 use crate::api::problem::Problem;
@@ -36,11 +38,11 @@ impl Back<'_> {
         bound.bind_query(&config, route, request.path(bytes), request.query(bytes).unwrap_or_default())?;
         let media = named::media(route.rows, bound.format(), request.fields(bytes, "accept"))?;
         let statement = self.held.get_allowed(config.text(route.sql), Allowed::Read).map_err(|error| ended(&error, turns))?;
-        let before = statement.get_status(StatementStatus::RePrepare);
+        let before = statement.preparations();
         bind(statement, &config, route, bound).map_err(|error| ended(&error, turns))?;
         let found = put_rows(statement, route.rows, media, &mut work.shape, reply, turns)?;
         // Its columns may have been others when their names were taken.
-        let prepared_anew = statement.get_status(StatementStatus::RePrepare) != before;
+        let prepared_anew = statement.preparations() != before;
         if prepared_anew {
             self.check_schema(turns)?;
         }
@@ -55,13 +57,13 @@ impl Back<'_> {
 ///
 /// # Errors
 /// What SQLite said.
-pub(super) fn bind(statement: &mut Statement<'_>, config: &Config, route: &Route, bound: &Bound) -> rusqlite::Result<()> {
+pub(super) fn bind(statement: &mut Statement<'_>, config: &Config, route: &Route, bound: &Bound) -> Result<(), SqliteError> {
     let params = config.params(route);
     for index in 1..=statement.parameter_count() {
         let name = statement.parameter_name(index).and_then(|name| name.strip_prefix(':'));
         let place = name.and_then(|name| params.iter().position(|param| config.text(param.name) == name));
         // The configuration was checked: each parameter of its SQL is one of the route's.
-        let Some(place) = place else { return Err(rusqlite::Error::InvalidParameterName(String::new())) };
+        let Some(place) = place else { return Err(SqliteError::new(ffi::SQLITE_RANGE, "a parameter without a value")) };
         bind_value(statement, index, bound.binds()[place], bound.scratch())?;
     }
     Ok(())
@@ -74,19 +76,20 @@ fn put_rows(
     let columns = statement.column_count();
     let single = rows != Rows::Many;
     if rows != Rows::Value {
-        let names = (0..columns).map(|column| statement.column_name(column).unwrap_or_default());
+        let names = (0..columns).map(|column| statement.column_name(column));
         shape.set(names, media).map_err(|_| Problem::too_large("bytes of column names", QUERY_BYTES / 3))?;
         shape.put_head(media, single, reply).map_err(|_| too_large())?;
     }
-    let mut found = statement.raw_query();
+    let mut found = statement.rows();
     let mut given = 0_usize;
     while let Some(row) = found.next().map_err(|error| ended(&error, turns))? {
         let put = match rows {
-            Rows::Value => put_bare(row.get_ref(0).unwrap_or(ValueRef::Null), reply),
-            _ => shape.put_row(media, given == 0, values(row, 0, columns), reply),
+            Rows::Value => put_bare(row.value(0), reply),
+            _ => shape.put_row(media, given == 0, row.values(0, columns), reply),
         };
         put.map_err(|_| too_large())?;
         if single {
+            found.end().map_err(|error| ended(&error, turns))?;
             return Ok(true);
         }
         given += 1;

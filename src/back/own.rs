@@ -1,6 +1,7 @@
 //! Statements of the server's own that write: each a transaction by itself, with turns for the front like any other.
 
 use super::run::Back;
+use super::sqlite_error::SqliteError;
 use super::turns::{Turn, with_turns};
 use crate::job::Micros;
 
@@ -9,15 +10,9 @@ impl Back<'_> {
     ///
     /// # Errors
     /// What SQLite said, BUSY when another process writes; nothing is changed then.
-    pub fn run_own(&mut self, sql: &str, turn: Turn<'_>) -> rusqlite::Result<()> {
+    pub fn run_own(&mut self, sql: &str, turn: Turn<'_>) -> Result<(), SqliteError> {
         let (conn, started) = (self.conn, self.started);
-        let (ran, gap) = with_turns(conn, started, Micros::MAX, turn, |turns| {
-            turns.shielded(|| {
-                let mut rows = self.held.get(sql)?.raw_query();
-                while rows.next()?.is_some() {}
-                Ok(())
-            })
-        });
+        let (ran, gap) = with_turns(conn, started, Micros::MAX, turn, |turns| turns.shielded(|| self.held.get(sql)?.run()));
         self.longest_gap = self.longest_gap.max(gap);
         ran
     }

@@ -3,13 +3,16 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, Statement};
 
 use super::describe::{self, DescribeError, describe};
 use super::error::{self, Failed};
 use super::held::Held;
+use super::reading::Reading;
 use super::snapshot::Snapshot;
+use super::sqlite_error::SqliteError;
+use super::statement::Statement;
 use super::turns::{Turn, Turns, with_turns};
 use super::workspace::Workspace;
 use super::write::Control;
@@ -33,6 +36,7 @@ pub struct Back<'c> {
     pub(super) conn: &'c Connection,
     pub(super) held: Held<'c>,
     pub(super) snapshot: Snapshot<'c>,
+    pub(super) reading: Reading<'c>,
     pub(super) work: &'c mut Workspace,
     pub(super) config: Rc<Config>,
     pub(super) control: Option<Control<'c>>,
@@ -77,9 +81,18 @@ impl<'c> Back<'c> {
     pub fn new(
         conn: &'c Connection, work: &'c mut Workspace, key: [u8; 16], started: Instant, config: Rc<Config>,
     ) -> Result<Back<'c>, DescribeError> {
-        let (held, snapshot) = (Held::new(conn, key), Snapshot::new(conn));
-        let mut back =
-            Back { conn, held, snapshot, work, config, control: None, schema_version: NO_SCHEMA, started, longest_gap: 0 };
+        let mut back = Back {
+            conn,
+            held: Held::new(conn, key),
+            snapshot: Snapshot::new(conn),
+            reading: Reading::new(conn)?,
+            work,
+            config,
+            control: None,
+            schema_version: NO_SCHEMA,
+            started,
+            longest_gap: 0,
+        };
         back.read_schema()?;
         back.snapshot.examine();
         Ok(back)
@@ -196,15 +209,19 @@ impl<'c> Back<'c> {
     fn attempt_in_one_state(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<(Media, Made)> {
         self.leave_transaction(turns)?;
         self.held.begin();
-        let conn = self.conn;
         let before = self.snapshot.before();
         // Outside of WAL mode the stamp is read under the lock that the rows are read under; a statement without rows would have let go
         // of it by then.
-        let around = self.snapshot.needs_transaction().then(|| conn.unchecked_transaction());
-        let around = around.transpose().map_err(|error| ended(&error, turns))?;
-        let media = self.attempt(job, reply, turns)?;
+        let around = self.snapshot.needs_transaction();
+        if around {
+            self.reading.begin().map_err(|error| ended(&error, turns))?;
+        }
+        let media = self.attempt(job, reply, turns);
         let stamp = before.or_else(|| self.snapshot.within());
-        drop(around);
+        if around {
+            self.reading.end();
+        }
+        let media = media?;
         let uses = self.held.job_uses();
         let tables = if uses.everything { TableSet::EVERYTHING } else { uses.reads };
         Ok((media, Made { stamp, volatile: uses.volatile, tables, cost: turns.worked() }))
@@ -217,7 +234,8 @@ impl<'c> Back<'c> {
         }
         self.held.clear();
         super::heap::release(self.conn);
-        self.conn.execute_batch("ROLLBACK").map_err(|error| ended(&error, turns))
+        let mut rollback = Statement::prepare(self.conn, "ROLLBACK").map_err(|error| ended(&error, turns))?;
+        rollback.run().map_err(|error| ended(&error, turns))
     }
 
     fn attempt(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
@@ -258,24 +276,18 @@ impl<'c> Back<'c> {
 }
 
 /// Binds a value whose bytes lie in `scratch` to the parameter at `index`, from 1.
-pub(super) fn bind_value(statement: &mut Statement<'_>, index: usize, bind: Bind, scratch: &[u8]) -> rusqlite::Result<()> {
-    use rusqlite::types::{ToSqlOutput, Value};
+pub(super) fn bind_value(statement: &mut Statement<'_>, index: usize, bind: Bind, scratch: &[u8]) -> Result<(), SqliteError> {
     let value = match bind {
-        Bind::Null => ToSqlOutput::Owned(Value::Null),
-        Bind::Integer(number) => ToSqlOutput::Owned(Value::Integer(number)),
-        Bind::Real(number) => ToSqlOutput::Owned(Value::Real(number)),
-        Bind::Text(span) => ToSqlOutput::Borrowed(ValueRef::Text(span.of(scratch))),
-        Bind::Blob(span) => ToSqlOutput::Borrowed(ValueRef::Blob(span.of(scratch))),
+        Bind::Null => ValueRef::Null,
+        Bind::Integer(number) => ValueRef::Integer(number),
+        Bind::Real(number) => ValueRef::Real(number),
+        Bind::Text(span) => ValueRef::Text(span.of(scratch)),
+        Bind::Blob(span) => ValueRef::Blob(span.of(scratch)),
     };
-    statement.raw_bind_parameter(index, value)
+    statement.bind(index, value)
 }
 
-/// The values of `count` columns from `first` on. The statement was prepared for them, so each is there.
-pub(super) fn values<'r>(row: &'r Row<'_>, first: usize, count: usize) -> impl Iterator<Item = ValueRef<'r>> {
-    (first..first + count).map(|column| row.get_ref(column).unwrap_or(ValueRef::Null))
-}
-
-pub(super) fn ended(error: &rusqlite::Error, turns: &Turns<'_>) -> Ended {
+pub(super) fn ended(error: &SqliteError, turns: &Turns<'_>) -> Ended {
     match error::failed(error, turns.stopped()) {
         Failed::End(outcome) => Ended::With(outcome),
         Failed::Memory => Ended::Again(Again::Memory),

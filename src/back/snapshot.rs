@@ -18,6 +18,7 @@ use std::thread::{self, ThreadId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ffi};
 
+use super::statement::Statement;
 use crate::job::{Current, Stamp, StampMode};
 
 /// 64-bit words in one copy of the wal-index header.
@@ -274,10 +275,10 @@ impl<'c> Snapshot<'c> {
 
     /// Whether a pragma's answer is `word`.
     fn pragma_is(&self, pragma: &str, word: &[u8]) -> Option<bool> {
-        let mut statement = self.conn.prepare(pragma).ok()?;
-        let mut rows = statement.raw_query();
+        let mut statement = Statement::prepare(self.conn, pragma).ok()?;
+        let mut rows = statement.rows();
         let row = rows.next().ok()??;
-        Some(row.get_ref(0).ok()? == ValueRef::Text(word))
+        Some(row.value(0) == ValueRef::Text(word))
     }
 }
 

@@ -1,13 +1,15 @@
 //! Answers of tables: the list of them, pages of rows with their links and counts, and single rows.
 
+use rusqlite::ffi;
 use rusqlite::types::ValueRef;
-use rusqlite::{Rows, Statement, StatementStatus};
 
 use super::error;
 use super::held::Held;
 use super::link::put_content_range;
 use super::rows::RowShape;
-use super::run::{Attempt, Back, ROWS_BETWEEN_LOOKS, bind_value, ended, values};
+use super::run::{Attempt, Back, ROWS_BETWEEN_LOOKS, bind_value, ended};
+use super::sqlite_error::SqliteError;
+use super::statement::{Rows, Statement};
 use super::turns::Turns;
 use super::workspace::Workspace;
 use crate::api::index_page;
@@ -82,8 +84,8 @@ impl Back<'_> {
         let statement = prepare(&mut self.held, &work.query.sql, turns)?;
         bind(statement, &work.query, work.query.binds.len()).map_err(|error| ended(&error, turns))?;
         // SQLite prepares a statement anew when the schema changed, and for some patterns: the first is looked for after the second.
-        let before = statement.get_status(StatementStatus::RePrepare);
-        let mut rows = statement.raw_query();
+        let before = statement.preparations();
+        let mut rows = statement.rows();
         let Some(row) = rows.next().map_err(|error| ended(&error, turns))? else {
             drop(rows);
             self.check_schema(turns)?;
@@ -93,10 +95,10 @@ impl Back<'_> {
         };
         work.shape
             .put_head(media, true, reply)
-            .and_then(|()| work.shape.put_row(media, true, values(row, 0, columns), reply))
+            .and_then(|()| work.shape.put_row(media, true, row.values(0, columns), reply))
             .map_err(|_| answer_too_large())?;
-        drop(rows);
-        let prepared_anew = statement.get_status(StatementStatus::RePrepare) != before;
+        rows.end().map_err(|error| ended(&error, turns))?;
+        let prepared_anew = statement.preparations() != before;
         if prepared_anew {
             self.check_schema(turns)?;
         }
@@ -108,9 +110,22 @@ impl Back<'_> {
         let request = job.exchange.request();
         let counted = prefer::count_exact(request.fields(job.exchange.current(), "prefer"));
         // Page and count are to speak of one state of the database; outside of WAL mode there is a transaction already.
-        let counted_alone = counted && self.conn.is_autocommit();
-        let transaction =
-            counted_alone.then(|| self.conn.unchecked_transaction()).transpose().map_err(|error| ended(&error, turns))?;
+        let around = counted && self.conn.is_autocommit();
+        if around {
+            self.reading.begin().map_err(|error| ended(&error, turns))?;
+        }
+        let page = self.put_counted_page(counted, media, reply, turns);
+        if around {
+            self.reading.end();
+        }
+        let page = page?;
+        if page.more {
+            self.put_next(job, page.given, reply)?;
+        }
+        Ok(media)
+    }
+
+    fn put_counted_page(&mut self, counted: bool, media: Media, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Page> {
         let page = self.put_page(media, reply, turns)?;
         if counted {
             // A turn that stops the work stops the count's first step.
@@ -118,12 +133,7 @@ impl Back<'_> {
             let total = self.count(turns)?;
             put_content_range(reply, self.work.query.position, page.given, total);
         }
-        // A read transaction ends either way; what its end could report the statements have reported before.
-        drop(transaction);
-        if page.more {
-            self.put_next(job, page.given, reply)?;
-        }
-        Ok(media)
+        Ok(page)
     }
 
     fn put_page(&mut self, media: Media, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Page> {
@@ -132,9 +142,9 @@ impl Back<'_> {
         let columns = set_shape(work, Some(table), media)?;
         let statement = prepare(&mut self.held, &work.query.sql, turns)?;
         bind(statement, &work.query, work.query.binds.len()).map_err(|error| ended(&error, turns))?;
-        let before = statement.get_status(StatementStatus::RePrepare);
-        let page = encode_page(statement.raw_query(), work, columns, media, reply, turns)?;
-        if statement.get_status(StatementStatus::RePrepare) != before {
+        let before = statement.preparations();
+        let page = encode_page(statement.rows(), work, columns, media, reply, turns)?;
+        if statement.preparations() != before {
             self.check_schema(turns)?;
         }
         Ok(page)
@@ -144,10 +154,10 @@ impl Back<'_> {
         let query = &self.work.query;
         let statement = prepare(&mut self.held, &query.count_sql, turns)?;
         bind(statement, query, query.count_binds).map_err(|error| ended(&error, turns))?;
-        let mut rows = statement.raw_query();
+        let mut rows = statement.rows();
         let row = rows.next().map_err(|error| ended(&error, turns))?;
-        match row.map(|row| row.get_ref(0)) {
-            Some(Ok(ValueRef::Integer(count))) => Ok(count.max(0) as u64),
+        match row.map(|row| row.value(0)) {
+            Some(ValueRef::Integer(count)) => Ok(count.max(0) as u64),
             _ => Ok(0),
         }
     }
@@ -193,7 +203,7 @@ fn encode_page(
             Ok(Some(row)) => row,
             Ok(None) => break,
             // The page ends before a row that is too large for SQLite; asked for alone, that row is an error.
-            Err(error) if given > 0 && error.sqlite_error_code() == Some(rusqlite::ErrorCode::TooBig) => {
+            Err(error) if given > 0 && error.primary() == ffi::SQLITE_TOOBIG => {
                 more = true;
                 break;
             }
@@ -204,7 +214,7 @@ fn encode_page(
             more = true;
             break;
         }
-        let put = work.shape.put_row(media, given == 0, values(row, 0, columns), reply);
+        let put = work.shape.put_row(media, given == 0, row.values(0, columns), reply);
         if put.is_err() || reply.room() < TAIL {
             reply.truncate(mark);
             if given == 0 {
@@ -213,12 +223,13 @@ fn encode_page(
             more = true;
             break;
         }
-        work.trail.keep(values(row, columns, trailing));
+        work.trail.keep(row.values(columns, trailing));
         given += 1;
         if given % ROWS_BETWEEN_LOOKS == 0 && turns.look() {
             return Err(error::interrupted(turns.stopped()).into());
         }
     }
+    rows.end().map_err(|error| ended(&error, turns))?;
     RowShape::put_tail(media, false, reply).map_err(|_| answer_too_large())?;
     Ok(Page { given: given as u64, more })
 }
@@ -236,7 +247,7 @@ fn prepare<'h, 'c>(held: &'h mut Held<'c>, sql: &str, turns: &Turns<'_>) -> Atte
     held.get(sql).map_err(|error| ended(&error, turns))
 }
 
-fn bind(statement: &mut Statement<'_>, query: &TableQuery, count: usize) -> rusqlite::Result<()> {
+fn bind(statement: &mut Statement<'_>, query: &TableQuery, count: usize) -> Result<(), SqliteError> {
     for (at, bind) in query.binds[..count].iter().enumerate() {
         bind_value(statement, at + 1, *bind, &query.scratch)?;
     }

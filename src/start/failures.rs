@@ -3,10 +3,9 @@
 use rusqlite::ffi;
 
 use super::inspect::{self, Facts};
-use super::serve::is_busy;
 use super::{Exit, StartError, shell_word};
-use crate::back::DescribeError;
 use crate::back::heap::HeapError;
+use crate::back::{DescribeError, SqliteError};
 
 pub(super) fn internal(what: &str) -> StartError {
     StartError::new(Exit::Internal, what, &["flagstone --version".to_string()])
@@ -25,17 +24,17 @@ pub(super) fn no_heap(error: HeapError) -> StartError {
     }
 }
 
-pub(super) fn cannot_open(facts: &Facts, error: &rusqlite::Error) -> StartError {
+pub(super) fn cannot_open(facts: &Facts, error: &SqliteError) -> StartError {
     let path = facts.path.as_path();
     let path_word = shell_word(path);
-    if is_busy(error) {
+    if error.is_busy() {
         let what = format!("{}: another process has locked it for writing; it can be opened when that is done", path.display());
         return StartError::new(Exit::Database, what, &[format!("fuser -v {path_word}   # who has it open")]);
     }
-    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_ROLLBACK) {
+    if error.code == ffi::SQLITE_READONLY_ROLLBACK {
         return inspect::hot_journal(facts);
     }
-    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OutOfMemory) {
+    if error.primary() == ffi::SQLITE_NOMEM {
         let what = format!(
             "{}: its schema needs more memory than the {} KiB that this build gives SQLite (its tables and views may number {})",
             path.display(),

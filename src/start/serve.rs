@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
 
 use super::address::Address;
 use super::around::Around;
@@ -20,7 +20,7 @@ use super::watched::Watched;
 use super::{Exit, StartError, shell_word};
 use crate::back::heap::Arenas;
 use crate::back::open::{How, open};
-use crate::back::{Back, Workspace};
+use crate::back::{Back, SqliteError, Workspace};
 use crate::budget::{ANSWER_BYTES, CONFIG_ARENA_BYTES, HEAP_BYTES, KERNEL_BYTES, PROCESS_BYTES};
 use crate::cli::{Demo, Options};
 use crate::config::{Config, Limits};
@@ -246,7 +246,7 @@ fn set_up_syncs(front: &mut Front<MioNet>) {
 }
 
 /// Opens it and reads its first page; a lock of another process is waited for.
-pub(super) fn open_patiently(path: &Path, how: How, patience: Duration) -> rusqlite::Result<Connection> {
+pub(super) fn open_patiently(path: &Path, how: How, patience: Duration) -> Result<Connection, SqliteError> {
     patiently(patience, || {
         let conn = open(path, how)?;
         conn.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
@@ -274,18 +274,14 @@ fn remove_left_log(around: &Around, database: &Database) -> Option<StartError> {
 }
 
 /// Tries again while another process has it locked, as long as `patience` lasts.
-fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> Result<T, SqliteError>) -> Result<T, SqliteError> {
     let until = Instant::now() + patience;
     loop {
         match attempt() {
-            Err(error) if is_busy(&error) && Instant::now() < until => std::thread::sleep(BUSY_STEP),
+            Err(error) if error.is_busy() && Instant::now() < until => std::thread::sleep(BUSY_STEP),
             tried => return tried,
         }
     }
-}
-
-pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Waits, serving what needs no database, until the file at the path can be served; `None` when the server stopped meanwhile.

@@ -5,7 +5,6 @@
 //! or value has 404 when there is none, and then has written nothing. An array of elements is answered by an array: all their rows, or
 //! one row or value of each.
 
-use rusqlite::Statement;
 use rusqlite::types::ValueRef;
 
 use crate::api::named;
@@ -14,6 +13,7 @@ use crate::api::table_query::Format;
 use crate::back::constraint::Fault;
 use crate::back::named::put_bare;
 use crate::back::rows::{RowShape, put_json};
+use crate::back::statement::Statement;
 use crate::budget::ANSWER_KIB;
 use crate::config::{Route, Rows, Verb};
 use crate::http::accept::Media;
@@ -61,7 +61,7 @@ impl Answer {
             return Ok(());
         }
         self.begun = true;
-        let names = (0..statement.column_count()).map(|column| statement.column_name(column).unwrap_or_default());
+        let names = (0..statement.column_count()).map(|column| statement.column_name(column));
         shape.set(names, self.media).map_err(|_| too_large())?;
         let put = match self.rows {
             Rows::Value if self.is_array => reply.put(b"["),

@@ -3,6 +3,7 @@
 use rusqlite::types::ValueRef;
 
 use crate::back::run::Back;
+use crate::back::sqlite_error::SqliteError;
 use crate::back::turns::{Turn, with_turns};
 use crate::job::Micros;
 
@@ -32,7 +33,7 @@ impl Back<'_> {
     ///
     /// # Errors
     /// What SQLite said; nothing is lost by it, the WAL stays.
-    pub fn checkpoint(&mut self, what: Checkpoint, turn: Turn<'_>) -> rusqlite::Result<Option<LogSize>> {
+    pub fn checkpoint(&mut self, what: Checkpoint, turn: Turn<'_>) -> Result<Option<LogSize>, SqliteError> {
         let pragma = match what {
             Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
             Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
@@ -40,11 +41,10 @@ impl Back<'_> {
         let (conn, started) = (self.conn, self.started);
         let (size, gap) = with_turns(conn, started, Micros::MAX, turn, |turns| {
             turns.shielded(|| {
-                let mut rows = self.held.get(pragma)?.raw_query();
+                let mut rows = self.held.get(pragma)?.rows();
                 let Some(row) = rows.next()? else { return Ok(None) };
-                let number =
-                    |column| row.get_ref(column).map(|value| if let ValueRef::Integer(number) = value { number } else { -1 });
-                let (busy, frames, copied) = (number(0)?, number(1)?, number(2)?);
+                let number = |column| if let ValueRef::Integer(number) = row.value(column) { number } else { -1 };
+                let (busy, frames, copied) = (number(0), number(1), number(2));
                 // Outside of WAL mode they are -1.
                 let frames = u32::try_from(frames).ok();
                 Ok(frames.map(|frames| LogSize { busy: busy != 0, frames, copied: u32::try_from(copied).unwrap_or(0) }))

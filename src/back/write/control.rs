@@ -1,7 +1,9 @@
 //! The words that begin and end transactions, prepared once: a ROLLBACK must not need memory when there is none.
 
-use rusqlite::{Connection, Statement};
+use rusqlite::Connection;
 
+use crate::back::sqlite_error::SqliteError;
+use crate::back::statement::Statement;
 use crate::back::turns::Turns;
 
 /// Statements that are held for as long as the connection is written through.
@@ -19,14 +21,14 @@ impl<'c> Control<'c> {
     ///
     /// # Errors
     /// What SQLite said, for want of memory only.
-    pub fn new(conn: &'c Connection) -> rusqlite::Result<Control<'c>> {
+    pub fn new(conn: &'c Connection) -> Result<Control<'c>, SqliteError> {
         Ok(Control {
-            begin: conn.prepare("BEGIN IMMEDIATE")?,
-            commit: conn.prepare("COMMIT")?,
-            rollback: conn.prepare("ROLLBACK")?,
-            savepoint: conn.prepare("SAVEPOINT item")?,
-            release: conn.prepare("RELEASE item")?,
-            rollback_to: conn.prepare("ROLLBACK TO item")?,
+            begin: Statement::prepare(conn, "BEGIN IMMEDIATE")?,
+            commit: Statement::prepare(conn, "COMMIT")?,
+            rollback: Statement::prepare(conn, "ROLLBACK")?,
+            savepoint: Statement::prepare(conn, "SAVEPOINT item")?,
+            release: Statement::prepare(conn, "RELEASE item")?,
+            rollback_to: Statement::prepare(conn, "ROLLBACK TO item")?,
         })
     }
 
@@ -34,7 +36,7 @@ impl<'c> Control<'c> {
     ///
     /// # Errors
     /// BUSY when another process has it.
-    pub fn begin(&mut self, turns: &Turns<'_>) -> rusqlite::Result<()> {
+    pub fn begin(&mut self, turns: &Turns<'_>) -> Result<(), SqliteError> {
         run(&mut self.begin, turns)
     }
 
@@ -42,7 +44,7 @@ impl<'c> Control<'c> {
     ///
     /// # Errors
     /// Then nothing of it is there, or it is open still: the connection's autocommit says which.
-    pub fn commit(&mut self, turns: &Turns<'_>) -> rusqlite::Result<()> {
+    pub fn commit(&mut self, turns: &Turns<'_>) -> Result<(), SqliteError> {
         run(&mut self.commit, turns)
     }
 
@@ -50,7 +52,7 @@ impl<'c> Control<'c> {
     ///
     /// # Errors
     /// What SQLite said; the transaction is over all the same.
-    pub fn rollback(&mut self, turns: &Turns<'_>) -> rusqlite::Result<()> {
+    pub fn rollback(&mut self, turns: &Turns<'_>) -> Result<(), SqliteError> {
         run(&mut self.rollback, turns)
     }
 
@@ -58,7 +60,7 @@ impl<'c> Control<'c> {
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn savepoint(&mut self, turns: &Turns<'_>) -> rusqlite::Result<()> {
+    pub fn savepoint(&mut self, turns: &Turns<'_>) -> Result<(), SqliteError> {
         run(&mut self.savepoint, turns)
     }
 
@@ -66,7 +68,7 @@ impl<'c> Control<'c> {
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn release(&mut self, turns: &Turns<'_>) -> rusqlite::Result<()> {
+    pub fn release(&mut self, turns: &Turns<'_>) -> Result<(), SqliteError> {
         run(&mut self.release, turns)
     }
 
@@ -74,11 +76,11 @@ impl<'c> Control<'c> {
     ///
     /// # Errors
     /// What SQLite said; the transaction must then be rolled back.
-    pub fn rollback_to(&mut self, turns: &Turns<'_>) -> rusqlite::Result<()> {
+    pub fn rollback_to(&mut self, turns: &Turns<'_>) -> Result<(), SqliteError> {
         run(&mut self.rollback_to, turns)
     }
 }
 
-fn run(statement: &mut Statement<'_>, turns: &Turns<'_>) -> rusqlite::Result<()> {
-    turns.shielded(|| statement.raw_query().next().map(|_| ()))
+fn run(statement: &mut Statement<'_>, turns: &Turns<'_>) -> Result<(), SqliteError> {
+    turns.shielded(|| statement.run())
 }

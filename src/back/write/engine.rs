@@ -1,7 +1,6 @@
 //! One write: its elements, their statements, its rows. Knows nothing of transactions but that there is one.
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Statement};
+use rusqlite::Connection;
 
 use super::answer::Answer;
 use super::idempotency::{self, Earlier, Key};
@@ -15,6 +14,7 @@ use crate::back::heap;
 use crate::back::held::Held;
 use crate::back::named::bind;
 use crate::back::rows::RowShape;
+use crate::back::statement::Statement;
 use crate::back::turns::Turns;
 use crate::config::{Config, Route, Rows, Verb};
 use crate::job::{Done, Item, Reply};
@@ -144,13 +144,12 @@ fn step(
     if let Some(answer) = &mut answer {
         answer.begin(statement, shape, reply)?;
     }
-    let mut rows = statement.raw_query();
+    let mut rows = statement.rows();
     let mut count = 0;
     while let Some(row) = rows.next().map_err(|error| fault(&error))? {
         if let Some(answer) = &mut answer {
             let first = count == 0;
-            let values = (0..columns).map(|column| row.get_ref(column).unwrap_or(ValueRef::Null));
-            answer.put_row(values, first, shape, reply)?;
+            answer.put_row(row.values(0, columns), first, shape, reply)?;
         }
         count += 1;
         if count % ROWS_BETWEEN_LOOKS == 0 && turns.look() {

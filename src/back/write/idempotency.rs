@@ -4,12 +4,14 @@
 
 use std::hash::Hasher;
 
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::types::ValueRef;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::api::problem::Problem;
 use crate::back::constraint::{Fault, fault};
 use crate::back::held::Held;
+use crate::back::sqlite_error::SqliteError;
+use crate::back::statement::Statement;
 use crate::budget::ANSWER_BYTES;
 use crate::config::Verb;
 use crate::http::accept::Media;
@@ -71,9 +73,9 @@ impl<'k> Key<'k> {
         Ok(Some(Key { verb: verb.name(), path, key }))
     }
 
-    fn bind(&self, statement: &mut rusqlite::Statement<'_>) -> rusqlite::Result<()> {
+    fn bind(&self, statement: &mut Statement<'_>) -> Result<(), SqliteError> {
         for (at, text) in [self.verb, self.path, self.key].into_iter().enumerate() {
-            statement.raw_bind_parameter(at + 1, text)?;
+            statement.bind(at + 1, ValueRef::Text(text.as_bytes()))?;
         }
         Ok(())
     }
@@ -86,17 +88,14 @@ impl<'k> Key<'k> {
 pub fn earlier(
     held: &mut Held<'_>, key: &Key<'_>, bytes: &[u8], request: &Request, route: u16, reply: &mut Reply,
 ) -> Result<Earlier, Fault> {
-    let told = |error: rusqlite::Error| fault(&error);
+    let told = |error: SqliteError| fault(&error);
     let statement = held.get(FIND).map_err(told)?;
     key.bind(statement).map_err(told)?;
-    let mut rows = statement.raw_query();
+    let mut rows = statement.rows();
     let Some(row) = rows.next().map_err(told)? else { return Ok(Earlier::Nothing) };
-    let (ValueRef::Blob(kept), ValueRef::Integer(status), ValueRef::Integer(media), ValueRef::Blob(body)) = (
-        row.get_ref(0).map_err(told)?,
-        row.get_ref(1).map_err(told)?,
-        row.get_ref(2).map_err(told)?,
-        row.get_ref(3).map_err(told)?,
-    ) else {
+    let (ValueRef::Blob(kept), ValueRef::Integer(status), ValueRef::Integer(media), ValueRef::Blob(body)) =
+        (row.value(0), row.value(1), row.value(2), row.value(3))
+    else {
         // Somebody else wrote this row.
         return Ok(Earlier::Nothing);
     };
@@ -126,24 +125,24 @@ pub fn keep(held: &mut Held<'_>, key: &Key<'_>, bytes: &[u8], request: &Request,
             .hint(format_args!("give fewer columns back"));
         return Err(problem.into());
     }
-    let told = |error: rusqlite::Error| fault(&error);
+    let told = |error: SqliteError| fault(&error);
     let salt = salt(held, key);
     let digest = digest(salt, bytes, request);
     let statement = held.get(KEEP).map_err(told)?;
     key.bind(statement).map_err(told)?;
     let values = [
-        ToSqlOutput::Borrowed(ValueRef::Blob(&digest)),
-        ToSqlOutput::Owned(Value::Integer(i64::from(done.status))),
-        ToSqlOutput::Owned(Value::Integer(number_of(done.media))),
-        ToSqlOutput::Borrowed(ValueRef::Blob(body)),
+        ValueRef::Blob(&digest),
+        ValueRef::Integer(i64::from(done.status)),
+        ValueRef::Integer(number_of(done.media)),
+        ValueRef::Blob(body),
     ];
     for (at, value) in values.into_iter().enumerate() {
-        statement.raw_bind_parameter(at + 4, value).map_err(told)?;
+        statement.bind(at + 4, value).map_err(told)?;
     }
-    let kept = statement.raw_query().next().map(|_| ()).map_err(told);
+    let kept = statement.run().map_err(told);
     statement.clear_bindings();
     kept?;
-    held.get(FORGET).map_err(told)?.raw_query().next().map(|_| ()).map_err(told)
+    held.get(FORGET).and_then(|statement| statement.run()).map_err(told)
 }
 
 /// Unknown to clients: this process's secret and the key tell it.

@@ -37,6 +37,7 @@ use self::engine::Engine;
 use self::group::{Group, Ran};
 use super::constraint::{self, Fault, fault};
 use super::run::{Back, schema_problem};
+use super::sqlite_error::SqliteError;
 use super::turns::{Turn, Turns, with_turns};
 use crate::api::problem::Problem;
 use crate::config::Config;
@@ -51,7 +52,7 @@ impl<'c> Back<'c> {
     ///
     /// # Errors
     /// What SQLite said, BUSY when another process writes.
-    pub fn prepare_writes(&mut self, config: &Config) -> rusqlite::Result<()> {
+    pub fn prepare_writes(&mut self, config: &Config) -> Result<(), SqliteError> {
         if self.control.is_none() {
             self.control = Some(Control::new(self.conn)?);
         }
@@ -131,7 +132,7 @@ impl<'c> Back<'c> {
 
     /// A connection outside of any transaction, with what transactions need.
     fn ready(&mut self, turns: &Turns<'_>) -> Result<(), Problem> {
-        let told = |error: rusqlite::Error| match fault(&error) {
+        let told = |error: SqliteError| match fault(&error) {
             Fault::Problem(problem) => problem,
             _ => constraint::out_of_memory(),
         };
