@@ -202,6 +202,10 @@ pub const CACHE_STATE_BYTES: usize = CACHE_ENTRIES * CACHE_ENTRY_STATE_BYTES;
 /// Answers that one connection may have ready and unsent: a pipelining client gets them in one writev.
 pub const PIPELINE: usize = 16;
 
+/// A head of at most this length is remembered beside its slot, so that it need not be read again when it comes again: what programs and
+/// most browsers send.
+pub const REPEAT_BYTES: usize = 512;
+
 /// SQLite's heap in bytes.
 pub const SQLITE_HEAP_BYTES: usize = SQLITE_HEAP_KIB * KIB;
 /// SQLite's page cache in bytes.
@@ -248,7 +252,7 @@ pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES
 pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
 /// them. Measured, and held by the memory tests.
-pub const START_UP_BYTES: usize = 64 * KIB + CONNECTIONS * KIB + 2 * (TARGET_BYTES + BODY_BYTES);
+pub const START_UP_BYTES: usize = 64 * KIB + CONNECTIONS * (KIB + REPEAT_BYTES + 128) + 2 * (TARGET_BYTES + BODY_BYTES);
 /// What is left for the little that allocates after start-up: a panic's payload, a database that is opened anew. A Rust allocation that fails
 /// would end the process.
 pub const HEAP_SPARE_BYTES: usize = 64 * KIB;

@@ -14,7 +14,6 @@ use crate::budget::{ANSWER_BYTES, REQUEST_BYTES, TARGET_BYTES};
 use crate::http;
 use crate::http::accept::Media;
 use crate::memory::sink::{Full, Sink};
-use crate::ops::system::Wal;
 
 /// Time since the start of the process, in microseconds.
 pub type Micros = u64;
@@ -77,6 +76,16 @@ impl Exchange {
             (self.start, self.filled) = (0, 0);
         }
         self.reader.reset();
+    }
+
+    /// Steps over `length` received bytes that nobody has begun to read.
+    pub fn skip(&mut self, length: usize) {
+        assert!(self.reader.is_fresh(), "no request is begun");
+        self.start += length;
+        assert!(self.start <= self.filled, "a request ends within what was received");
+        if self.start == self.filled {
+            (self.start, self.filled) = (0, 0);
+        }
     }
 
     /// Where the socket's next bytes go; empty when the request has filled its buffer.
@@ -183,11 +192,6 @@ pub trait Current {
     /// The state's name now; `None` when nothing may be answered from a cache. Allocates nothing; in WAL mode it makes no system call,
     /// outside of it one.
     fn current(&self) -> Option<Stamp>;
-
-    /// The WAL and its readers now; `None` outside of WAL mode. As cheap as the name.
-    fn wal(&self) -> Option<Wal> {
-        None
-    }
 }
 
 /// What a cache has to know of rows.

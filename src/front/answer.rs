@@ -154,9 +154,13 @@ impl<N: Net> Front<N> {
 
     /// The answer to a client that has it already (RFC 9110 §15.4.5).
     pub(super) fn answer_not_modified(&mut self, index: u16, kind: RouteKind, tag: &EntityTag, cache: XCache) {
-        let store = self.rule(self.slots.peek(index).task).store;
-        let fields = Fields { tag: Some(tag), vary: true, store, cache: Some(cache), ..Fields::default() };
+        let fields = self.not_modified(self.slots.peek(index).task, tag, cache);
         self.answer(index, kind, 304, fields, Body::Empty);
+    }
+
+    /// What a 304 says: the fields that its 200 would have had and that caches go by.
+    pub(super) fn not_modified<'t>(&self, task: Task, tag: &'t EntityTag, cache: XCache) -> Fields<'t> {
+        Fields { tag: Some(tag), vary: true, store: self.rule(task).store, cache: Some(cache), ..Fields::default() }
     }
 
     pub(super) fn answer_reject(&mut self, index: u16, reject: Reject) {

@@ -121,6 +121,8 @@ pub enum Refused {
 pub struct Counts {
     /// Requests answered from it.
     pub hits: u64,
+    /// Those of them whose bytes were an earlier request's, and were not read again.
+    pub repeated: u64,
     /// Requests answered from it although the data had changed, as their route allows.
     pub stale_hits: u64,
     /// Requests that could have been, and were not.
@@ -242,6 +244,24 @@ impl Cache {
         self.counts.misses += 1;
         self.drop_entry(at);
         Found::Miss
+    }
+
+    /// The entry that an equal request got, for `times` more of them, if it is of the present state and has the same tag; counted like as many
+    /// hits of [`Cache::find`]. Otherwise nothing is counted, because each will be looked for.
+    pub fn find_again(&mut self, key: Key, tag: &EntityTag, current: Stamp, times: usize, now: Micros) -> Option<u16> {
+        let at = self.index.get(key).filter(|_| !self.resting(now))?;
+        let (entry, hits) = (&mut self.entries[usize::from(at)], self.counts.hits + times as u64);
+        if entry.stamp != Some(current) || now >= entry.made + entry.lifetime.ttl || entry.tag.as_ref() != Some(tag) {
+            return None;
+        }
+        entry.verified = now;
+        if hits / VERIFY_EVERY != self.counts.hits / VERIFY_EVERY && !self.verify(at, now) {
+            return None;
+        }
+        self.counts.hits = hits;
+        self.counts.repeated += times as u64;
+        self.eviction.touch(at);
+        Some(at)
     }
 
     /// Whether it has an answer that is true of the present state; counts nothing.

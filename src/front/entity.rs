@@ -1,12 +1,13 @@
 //! Answers with data: known by a key, found in the cache or made by one job for all who asked, sent with a ready-made head.
 
-use std::io::{ErrorKind, IoSlice};
+use std::io::IoSlice;
 
 use super::answer::{Fields, Sending, content_type as content_type_of, unavailable};
 use super::cache::{Answer, CACHE_SLICES, Found, Key};
 use super::judge::kind;
 use super::net::Net;
 use super::slots::{NEVER, Slot, State};
+use super::write::send_ready;
 use super::{Front, MS, QUEUE};
 use crate::api::route::Route;
 use crate::http::accept::Media;
@@ -176,9 +177,13 @@ impl<N: Net> Front<N> {
     fn answer_kept(&mut self, index: u16, entry: u16, cache: XCache) {
         let kind = self.kind(index);
         let tag = self.cache.tag(entry);
-        match tag {
-            Some(tag) if self.has(index, &tag) => self.answer_not_modified(index, kind, &tag, cache),
-            _ => self.send(index, kind, 200, Some(cache), Source::Entry(entry)),
+        let had = tag.filter(|tag| self.has(index, tag));
+        if let (Some(tag), XCache::Hit) = (tag, cache) {
+            self.remember(index, tag, had.is_some());
+        }
+        match had {
+            Some(tag) => self.answer_not_modified(index, kind, &tag, cache),
+            None => self.send(index, kind, 200, Some(cache), Source::Entry(entry)),
         }
     }
 
@@ -309,32 +314,6 @@ impl<N: Net> Front<N> {
             return Err(Full);
         }
         let more_asked = slot.exchange.as_ref().is_some_and(|exchange| exchange.filled > exchange.start);
-        let mut sent = 0;
-        if slot.out.is_empty()
-            && slot.writable
-            && !more_asked
-            && let Some(socket) = slot.socket.as_mut()
-        {
-            self.metrics.writes += 1;
-            match self.net.write(socket, slices) {
-                Ok(count) => {
-                    sent = count;
-                    slot.writable = sent == total;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => slot.writable = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Ok(false),
-            }
-            self.metrics.sent_bytes += sent as u64;
-        }
-        if sent < total {
-            for slice in slices {
-                let skip = sent.min(slice.len());
-                sent -= skip;
-                self.output.push(&mut slot.out, &slice[skip..])?;
-            }
-            slot.answers = slot.answers.saturating_add(1);
-        }
-        Ok(true)
+        send_ready(&mut self.net, &mut self.output, &mut self.metrics, slot, slices, !more_asked)
     }
 }

@@ -161,6 +161,7 @@ impl<N: Net> Front<N> {
     /// Serves by another configuration from now on; the old one is handed back. Requests that wait are judged anew.
     pub fn set_config(&mut self, config: Rc<Config>) -> Rc<Config> {
         let old = std::mem::replace(&mut self.setup.config, config);
+        self.epoch = self.epoch.wrapping_add(1);
         self.flags.configure(self.setup.config.flags);
         self.note_routes();
         self.judge_waiting_anew();

@@ -145,7 +145,10 @@ impl Net for MioNet {
     }
 
     fn write(&mut self, socket: &mut OwnedFd, from: &[IoSlice]) -> io::Result<usize> {
-        Ok(rustix::io::writev(&*socket, from)?)
+        Ok(match from {
+            [one] => rustix::io::write(&*socket, one)?,
+            several => rustix::io::writev(&*socket, several)?,
+        })
     }
 
     fn finish_writing(&mut self, socket: &mut OwnedFd) {

@@ -19,10 +19,10 @@ pub mod net;
 mod ops;
 mod read;
 pub mod regions;
+mod repeat;
 pub mod slots;
 mod timers;
 mod warming;
-mod watch;
 mod write;
 mod writes;
 
@@ -43,7 +43,6 @@ use crate::memory::sink::{Full, Sink};
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
 use crate::ops::readings::Readings;
 use crate::ops::route_pages::Answers;
-use crate::ops::system::Wal;
 use crate::policy::attempts::Attempts;
 use crate::policy::clients::ClientCounts;
 use crate::policy::fair_queue::FairQueue;
@@ -126,6 +125,9 @@ pub struct Front<N: Net> {
     /// What was made of each before anybody asked.
     tried: Box<[warming::Tried]>,
     cors: cors::Cors,
+    beginning: repeat::Beginning,
+    /// Counts the configurations: what was decided in another epoch is decided anew.
+    epoch: u32,
     attempts: Attempts<ATTEMPTS>,
     flags: Flags,
     /// Keys of raw targets seen lately: (hash of the target as sent, key).
@@ -134,7 +136,6 @@ pub struct Front<N: Net> {
     /// Connections that wait for another's job.
     joined: usize,
     memory_level: MemoryLevel,
-    watch: Box<watch::Watch>,
     clients: ClientCounts<CLIENT_TABLE>,
     queue: FairQueue<QUEUE>,
     writes: writes::Writes,
@@ -145,6 +146,8 @@ pub struct Front<N: Net> {
     running: Option<jobs::Running>,
     serving: Option<u16>,
     now: Micros,
+    /// The wall clock as of the last turn, in seconds since 1970.
+    unix: u64,
     last_turn_end: Micros,
     next_timer: Micros,
     draining_since: Option<Micros>,
@@ -169,7 +172,7 @@ impl<N: Net> Front<N> {
         let slots = Slots::new(&mut exchange);
         let spare_exchange = Some(exchange());
         let listeners = setup.listeners.iter().map(|&kind| listener::Listener::new(kind)).collect();
-        let now = net.now();
+        let (now, unix) = (net.now(), net.unix_time());
         let cache = Cache::new(regions.cache);
         let flags = Flags::new(setup.config.flags);
         let mut front = Front {
@@ -187,13 +190,14 @@ impl<N: Net> Front<N> {
             route_answers: vec![Answers::default(); crate::budget::ROUTES].into_boxed_slice(),
             tried: vec![warming::Tried::default(); crate::budget::ROUTES].into_boxed_slice(),
             cors: cors::Cors::default(),
+            beginning: repeat::Beginning::new(),
+            epoch: 0,
             attempts: Attempts::new(),
             flags,
             shortcuts: vec![(0, 0); crate::budget::CACHE_TABLE].into_boxed_slice(),
             freshness: None,
             joined: 0,
             memory_level: MemoryLevel::new(),
-            watch: Box::new(watch::Watch::new()),
             page: Page { bytes: regions.page, len: 0 },
             clients: ClientCounts::new(),
             queue: FairQueue::new(),
@@ -205,6 +209,7 @@ impl<N: Net> Front<N> {
             running: None,
             serving: None,
             now,
+            unix,
             last_turn_end: now,
             next_timer: NEVER,
             draining_since: None,
@@ -228,6 +233,7 @@ impl<N: Net> Front<N> {
             log::error!("waiting for events failed: {error}");
         }
         self.now = self.net.now();
+        self.unix = self.net.unix_time();
         self.metrics.turns += 1;
         self.note_events();
         self.accept_all();
@@ -257,11 +263,6 @@ impl<N: Net> Front<N> {
     /// Frames in the database's WAL, as its index tells now; 0 when that is not known.
     pub fn wal_frames(&self) -> u32 {
         self.freshness.as_ref().and_then(|freshness| freshness.current()).map_or(0, |stamp| stamp.wal_frames())
-    }
-
-    /// The database's WAL and its readers; `None` outside of WAL mode, and while no database is open.
-    pub fn wal(&self) -> Option<Wal> {
-        self.freshness.as_ref().and_then(|freshness| freshness.wal())
     }
 
     /// Ends a wait for events when `descriptor` becomes readable; nobody reads it here.
@@ -310,7 +311,6 @@ impl<N: Net> Front<N> {
     /// What is done once a second, beside the timers.
     pub fn tick(&mut self) {
         self.cache.sweep(self.now);
-        self.watch_system();
         let process = &self.readings.process;
         let level = self.memory_level.look(process.system_total_bytes, process.system_available_bytes, self.now);
         match (level, self.cache.paused()) {

@@ -77,6 +77,7 @@ impl<N: Net> Front<N> {
             ],
             inserted: counts.inserted,
             refused: counts.refused,
+            repeated: counts.repeated,
             verified: counts.verified,
             on: self.freshness.is_some() && !self.cache.resting(self.now),
         }

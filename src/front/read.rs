@@ -74,6 +74,11 @@ impl<N: Net> Front<N> {
 
     /// One step of one request; false when the connection waits for its client or has ended.
     fn step(&mut self, index: u16) -> bool {
+        match self.answer_repeated(index) {
+            Some(0) => {}
+            Some(_) => return true,
+            None => return false,
+        }
         let slot = self.slots.at(index);
         let Some(exchange) = slot.exchange.as_mut() else { return false };
         match exchange.advance() {

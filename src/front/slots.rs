@@ -4,6 +4,7 @@
 
 use slab::Slab;
 
+use super::repeat::Repeat;
 use crate::budget::{CONNECTIONS, OPS_SLOTS, SLOTS};
 use core::net::IpAddr;
 
@@ -148,6 +149,8 @@ pub struct Slot<S> {
     pub job_began: bool,
     /// When the current request was complete.
     pub request_at: Micros,
+    /// The request that the cache answered last.
+    pub repeat: Repeat,
 }
 
 impl<S> Slot<S> {
@@ -176,6 +179,7 @@ impl<S> Slot<S> {
             key: 0,
             job_began: false,
             request_at: 0,
+            repeat: Repeat::NONE,
         }
     }
 

@@ -7,7 +7,8 @@ use super::slots::{NEVER, Slot, State};
 use super::{Front, MS};
 use crate::budget::OUTPUT_BLOCK_BYTES;
 use crate::job::Micros;
-use crate::ops::metrics::CloseReason;
+use crate::memory::{Blocks, Full};
+use crate::ops::metrics::{CloseReason, Metrics};
 
 /// Slices of one writev: 256 KiB of output, more than any socket takes at once.
 const SLICES: usize = 64;
@@ -122,4 +123,43 @@ impl<N: Net> Front<N> {
         self.mark_ready(index);
         true
     }
+}
+
+/// Sends bytes that stand ready: `at_once` when nothing asked behind them could share the call and nothing stands before them, and what the
+/// socket does not take by way of the output queue. Whether the connection is still there.
+///
+/// # Errors
+/// [`Full`] when the queue has no room for the rest; the caller looks before.
+pub(super) fn send_ready<N: Net>(
+    net: &mut N, output: &mut Blocks<OUTPUT_BLOCK_BYTES>, metrics: &mut Metrics, slot: &mut Slot<N::Socket>, slices: &[IoSlice],
+    at_once: bool,
+) -> Result<bool, Full> {
+    let total: usize = slices.iter().map(|slice| slice.len()).sum();
+    let mut sent = 0;
+    if slot.out.is_empty()
+        && slot.writable
+        && at_once
+        && let Some(socket) = slot.socket.as_mut()
+    {
+        metrics.writes += 1;
+        match net.write(socket, slices) {
+            Ok(count) => {
+                sent = count;
+                slot.writable = sent == total;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => slot.writable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Ok(false),
+        }
+        metrics.sent_bytes += sent as u64;
+    }
+    if sent < total {
+        for slice in slices {
+            let skip = sent.min(slice.len());
+            sent -= skip;
+            output.push(&mut slot.out, &slice[skip..])?;
+        }
+        slot.answers = slot.answers.saturating_add(1);
+    }
+    Ok(true)
 }

@@ -88,6 +88,11 @@ impl Reader {
         self.at = 0;
     }
 
+    /// Whether no byte of a request has been looked at.
+    pub fn is_fresh(&self) -> bool {
+        self.at == 0 && matches!(self.stage, Stage::Line(_))
+    }
+
     /// Looks at what has arrived since the last call. `buf` holds all bytes from this request's first on, and may go on
     /// with following requests, which stay untouched. The outcome depends on the bytes alone, not on where they were
     /// split. A chunked body is decoded in place directly behind the head. After `Ready` or `Reject` the answer stays.

@@ -23,6 +23,8 @@ pub(super) fn put_metrics(cache: &Cache, out: &mut impl Write) -> fmt::Result {
         "Answers too large for the cache, or made while it rested.",
         cache.refused,
     )?;
+    let repeated = "Hits whose bytes were an earlier request's, and were not read again.";
+    single(out, "flagstone_cache_repeated_total", "counter", repeated, cache.repeated)?;
     single(out, "flagstone_cache_verified_total", "counter", "Entries whose checksum was verified.", cache.verified)?;
     single(
         out,

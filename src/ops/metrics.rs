@@ -244,9 +244,14 @@ impl Metrics {
 
     /// Counts an answer.
     pub fn answered(&mut self, route: RouteKind, status: u16) {
+        self.answered_often(route, status, 1);
+    }
+
+    /// Counts `times` equal answers.
+    pub fn answered_often(&mut self, route: RouteKind, status: u16, times: u64) {
         let known = STATUSES.iter().position(|&known| known == status);
         let place = known.or_else(|| STATUSES.iter().position(|&known| known == 500));
-        self.answers[route as usize][place.unwrap_or(0)] += 1;
+        self.answers[route as usize][place.unwrap_or(0)] += times;
     }
 
     /// Counts a refusal.

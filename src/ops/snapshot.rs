@@ -31,6 +31,8 @@ pub struct Cache {
     pub inserted: u64,
     /// Answers that were too large or came while the cache rested.
     pub refused: u64,
+    /// Hits whose bytes were an earlier request's.
+    pub repeated: u64,
     /// Entries whose checksum was verified.
     pub verified: u64,
     /// Whether it is in use.

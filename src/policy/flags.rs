@@ -255,6 +255,20 @@ impl Flags {
         on
     }
 
+    /// Whether `client` gets the feature, uncounted: for a request that will be asked for by [`Flags::on`] or counted by
+    /// [`Flags::count_again`].
+    pub fn gets(&self, flag: Flag, client: Client) -> bool {
+        self.states[flag as usize].wanted().is_some_and(|wanted| has(flag, client, wanted))
+    }
+
+    /// Counts `times` requests of a client that [`Flags::gets`] the feature.
+    pub fn count_again(&mut self, flag: Flag, times: usize) {
+        let state = &mut self.states[flag as usize];
+        if let Some(wanted) = state.wanted() {
+            (0..times).for_each(|_| state.count(true, share(wanted)));
+        }
+    }
+
     /// What operators see of a flag.
     pub const fn seen(&self, flag: Flag) -> Seen {
         let State { configured, set, asked, on, doubtful, drift, .. } = self.states[flag as usize];
