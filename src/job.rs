@@ -14,6 +14,7 @@ use crate::budget::{ANSWER_BYTES, REQUEST_BYTES, TARGET_BYTES};
 use crate::http;
 use crate::http::accept::Media;
 use crate::memory::sink::{Full, Sink};
+use crate::ops::system::Wal;
 
 /// Time since the start of the process, in microseconds.
 pub type Micros = u64;
@@ -192,6 +193,11 @@ pub trait Current {
     /// The state's name now; `None` when nothing may be answered from a cache. Allocates nothing; in WAL mode it makes no system call,
     /// outside of it one.
     fn current(&self) -> Option<Stamp>;
+
+    /// The WAL and its readers now; `None` outside of WAL mode. As cheap as the name.
+    fn wal(&self) -> Option<Wal> {
+        None
+    }
 }
 
 /// What a cache has to know of rows.

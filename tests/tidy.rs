@@ -168,6 +168,8 @@ fn nobody_but_sqlite_opens_the_database_while_it_is_served() {
         ("start/configuration.rs", "the configuration's file"),
         ("demo", "makes the demo before it is served"),
         ("ops/process.rs", "/proc/self"),
+        ("ops/kernel_file.rs", "/proc and /sys"),
+        ("ops/system", "/proc and /sys"),
         ("front/mio_net.rs", "/dev/null as a spare descriptor"),
     ];
     const WORDS: &[&str] =

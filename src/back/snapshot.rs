@@ -20,6 +20,7 @@ use rusqlite::{Connection, ffi};
 
 use super::statement::Statement;
 use crate::job::{Current, Stamp, StampMode};
+use crate::ops::system::Wal;
 
 /// 64-bit words in one copy of the wal-index header.
 const WORDS: usize = 6;
@@ -28,8 +29,12 @@ const REGION_BYTES: c_int = 32 * 1024;
 /// The database that this connection has opened.
 const MAIN: &CStr = c"main";
 
-/// Both copies of the wal-index header, as other processes write them: copy 1 first, a barrier, then copy 0.
-type Headers = [AtomicU64; 2 * WORDS];
+/// Where the checkpoints' record begins, in words: nBackfill and five read marks of 32 bits each (walformat, "WAL-Index Header").
+const CHECKPOINTS: usize = 2 * WORDS;
+
+/// Both copies of the wal-index header, as other processes write them: copy 1 first, a barrier, then copy 0. Behind them, how far
+/// checkpoints and readers are.
+type Headers = [AtomicU64; CHECKPOINTS + 3];
 
 /// Where the state's name is read.
 #[derive(Clone, Copy)]
@@ -108,6 +113,13 @@ impl Current for Shared {
             Source::Constant => Some(self.name(StampMode::Constant, [0; WORDS])),
         }
     }
+
+    fn wal(&self) -> Option<Wal> {
+        let Source::Wal(headers) = self.source.get() else { return None };
+        let frames = Stamp::new(StampMode::Wal, 0, load(headers, 0)).wal_frames();
+        let [copied, first, second, third, fourth, fifth] = checkpoints(headers);
+        Some(Wal { frames, copied, marks: [first, second, third, fourth, fifth] })
+    }
 }
 
 /// One copy of the header; torn where a writer is at work.
@@ -120,6 +132,19 @@ fn load(headers: NonNull<Headers>, copy: usize) -> [u64; WORDS] {
         *word = shared.load(Ordering::Relaxed);
     }
     words
+}
+
+/// nBackfill and the read marks; each is one that somebody wrote, and together they need not be of one moment.
+fn checkpoints(headers: NonNull<Headers>) -> [u32; 6] {
+    // SAFETY: as in `load`.
+    let headers = unsafe { headers.as_ref() };
+    let mut fields = [0; 6];
+    for (pair, shared) in fields.chunks_exact_mut(2).zip(&headers[CHECKPOINTS..]) {
+        let bytes = shared.load(Ordering::Relaxed).to_ne_bytes();
+        let [a, b, c, d, e, f, g, h] = bytes;
+        pair.copy_from_slice(&[u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]);
+    }
+    fields
 }
 
 /// The change counter and the format versions; `None` when they say that the mode is not rollback, or cannot be read.

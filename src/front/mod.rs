@@ -23,6 +23,7 @@ mod repeat;
 pub mod slots;
 mod timers;
 mod warming;
+mod watch;
 mod write;
 mod writes;
 
@@ -43,6 +44,7 @@ use crate::memory::sink::{Full, Sink};
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
 use crate::ops::readings::Readings;
 use crate::ops::route_pages::Answers;
+use crate::ops::system::Wal;
 use crate::policy::attempts::Attempts;
 use crate::policy::clients::ClientCounts;
 use crate::policy::fair_queue::FairQueue;
@@ -136,6 +138,7 @@ pub struct Front<N: Net> {
     /// Connections that wait for another's job.
     joined: usize,
     memory_level: MemoryLevel,
+    watch: Box<watch::Watch>,
     clients: ClientCounts<CLIENT_TABLE>,
     queue: FairQueue<QUEUE>,
     writes: writes::Writes,
@@ -198,6 +201,7 @@ impl<N: Net> Front<N> {
             freshness: None,
             joined: 0,
             memory_level: MemoryLevel::new(),
+            watch: Box::new(watch::Watch::new()),
             page: Page { bytes: regions.page, len: 0 },
             clients: ClientCounts::new(),
             queue: FairQueue::new(),
@@ -265,6 +269,11 @@ impl<N: Net> Front<N> {
         self.freshness.as_ref().and_then(|freshness| freshness.current()).map_or(0, |stamp| stamp.wal_frames())
     }
 
+    /// The database's WAL and its readers; `None` outside of WAL mode, and while no database is open.
+    pub fn wal(&self) -> Option<Wal> {
+        self.freshness.as_ref().and_then(|freshness| freshness.wal())
+    }
+
     /// Ends a wait for events when `descriptor` becomes readable; nobody reads it here.
     ///
     /// # Errors
@@ -311,6 +320,7 @@ impl<N: Net> Front<N> {
     /// What is done once a second, beside the timers.
     pub fn tick(&mut self) {
         self.cache.sweep(self.now);
+        self.watch_system();
         let process = &self.readings.process;
         let level = self.memory_level.look(process.system_total_bytes, process.system_available_bytes, self.now);
         match (level, self.cache.paused()) {

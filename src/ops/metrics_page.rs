@@ -4,7 +4,9 @@ use core::fmt::{self, Write};
 
 use super::snapshot::Snapshot;
 use super::text::{head, single};
-use super::{cache_pages, configuration_pages, database_pages, memory_pages, request_pages, route_pages, write_pages};
+use super::{
+    cache_pages, configuration_pages, database_pages, memory_pages, request_pages, route_pages, system_pages, write_pages,
+};
 use crate::budget;
 
 /// Every metric.
@@ -29,5 +31,6 @@ pub(super) fn put(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     memory_pages::put_metrics(all, out)?;
     write_pages::put_metrics(all.metrics, all.readings, all.uptime_seconds, out)?;
     configuration_pages::put_metrics(&all.readings.configuration, all.flags, out)?;
+    system_pages::put_metrics(all.readings, out)?;
     memory_pages::put_process(all, out)
 }

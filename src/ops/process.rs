@@ -4,6 +4,7 @@ use std::io;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::kernel_file::{kilobytes, number, read as slurp, value};
 use super::readings::Process;
 
 /// Fills in what changes: memory, processor time, descriptors.
@@ -12,22 +13,22 @@ use super::readings::Process;
 /// What open or read of /proc gave; the readings then keep their old values.
 pub fn read(readings: &mut Process) -> io::Result<()> {
     let mut text = [0; 4096];
-    let status = slurp("/proc/self/status", &mut text)?;
+    let status = slurp(c"/proc/self/status", &mut text)?;
     readings.virtual_bytes = kilobytes(status, b"VmSize:").unwrap_or(readings.virtual_bytes);
     readings.rss_bytes = kilobytes(status, b"VmRSS:").unwrap_or(readings.rss_bytes);
     readings.rss_anon_bytes = kilobytes(status, b"RssAnon:").unwrap_or(readings.rss_anon_bytes);
     let mut text = [0; 1024];
-    let stat = slurp("/proc/self/stat", &mut text)?;
+    let stat = slurp(c"/proc/self/stat", &mut text)?;
     if let Some(ticks) = cpu_ticks(stat) {
         readings.cpu_micros = ticks * 1_000_000 / rustix::param::clock_ticks_per_second();
     }
     let mut text = [0; 4096];
-    let meminfo = slurp("/proc/meminfo", &mut text)?;
+    let meminfo = slurp(c"/proc/meminfo", &mut text)?;
     readings.system_total_bytes = kilobytes(meminfo, b"MemTotal:").unwrap_or(0);
     readings.system_available_bytes = kilobytes(meminfo, b"MemAvailable:").unwrap_or(0);
     // Not there in every kernel: then it stays 0.
     let mut text = [0; 1024];
-    if let Ok(io) = slurp("/proc/self/io", &mut text) {
+    if let Ok(io) = slurp(c"/proc/self/io", &mut text) {
         readings.written_bytes = value(io, b"write_bytes:").unwrap_or(0);
     }
     readings.descriptors = open_descriptors().unwrap_or(readings.descriptors);
@@ -40,25 +41,8 @@ pub fn read(readings: &mut Process) -> io::Result<()> {
 /// What open or read of /proc gave, or `InvalidData` without a VmData line.
 pub fn data_bytes() -> io::Result<u64> {
     let mut text = [0; 4096];
-    let status = slurp("/proc/self/status", &mut text)?;
+    let status = slurp(c"/proc/self/status", &mut text)?;
     kilobytes(status, b"VmData:").ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-fn slurp<'a>(path: &str, text: &'a mut [u8]) -> io::Result<&'a [u8]> {
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let count = rustix::io::read(&file, &mut *text)?;
-    Ok(&text[..count])
-}
-
-/// The value of a `Name:   123 kB` line, in bytes.
-fn kilobytes(status: &[u8], name: &[u8]) -> Option<u64> {
-    value(status, name).map(|kilobytes| kilobytes * 1024)
-}
-
-/// The number of a line that begins with `name`.
-fn value(text: &[u8], name: &[u8]) -> Option<u64> {
-    let line = text.split(|&byte| byte == b'\n').find(|line| line.starts_with(name))?;
-    number(line.split(|&byte| byte == b' ' || byte == b'\t').find(|word| word.first().is_some_and(u8::is_ascii_digit))?)
 }
 
 /// utime + stime: fields 14 and 15 of stat(5), counted behind the last ')' because the command's name may hold anything.
@@ -67,10 +51,6 @@ fn cpu_ticks(stat: &[u8]) -> Option<u64> {
     let mut fields = stat[end + 1..].split(|&byte| byte == b' ').filter(|field| !field.is_empty());
     let user = number(fields.nth(11)?)?;
     Some(user + number(fields.next()?)?)
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.trim().parse().ok()
 }
 
 fn open_descriptors() -> io::Result<u64> {

@@ -1,5 +1,6 @@
 //! Readings that the event loop carries from the back, the heap and the process to the operators' pages.
 
+use super::system::System;
 use crate::memory::heap;
 
 /// How the database stands, as the back last saw it.
@@ -146,4 +147,6 @@ pub struct Readings {
     pub configuration_heap: heap::Readings,
     /// The configuration.
     pub configuration: Configuration,
+    /// What surrounds the process.
+    pub system: System,
 }

@@ -50,6 +50,34 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// Thousandths of a unit, exactly and as short as that goes.
+pub(super) struct Thousandths(pub i64);
+
+impl fmt::Display for Thousandths {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let (sign, value) = (if self.0 < 0 { "-" } else { "" }, self.0.unsigned_abs());
+        write!(out, "{sign}{}", value / 1000)?;
+        match value % 1000 {
+            0 => Ok(()),
+            rest if rest % 100 == 0 => write!(out, ".{}", rest / 100),
+            rest if rest % 10 == 0 => write!(out, ".{:02}", rest / 10),
+            rest => write!(out, ".{rest:03}"),
+        }
+    }
+}
+
+/// A value in JSON, `null` when there is none.
+pub(super) struct OrNull<T>(pub Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrNull<T> {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(out),
+            None => out.write_str("null"),
+        }
+    }
+}
+
 /// One member of an object: names with numbers.
 pub(super) fn counts(out: &mut impl Write, name: &str, items: impl Iterator<Item = (&'static str, u64)>) -> fmt::Result {
     write!(out, "\"{name}\":{{")?;
@@ -57,4 +85,16 @@ pub(super) fn counts(out: &mut impl Write, name: &str, items: impl Iterator<Item
         write!(out, "{}\"{label}\":{count}", if at == 0 { "" } else { "," })?;
     }
     out.write_str("},")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousandths_are_exact_and_short() {
+        let texts = [0, 5, 50, 500, 1000, -1500, 12_345, -7, i64::MIN].map(|value| Thousandths(value).to_string());
+        assert_eq!(texts, ["0", "0.005", "0.05", "0.5", "1", "-1.5", "12.345", "-0.007", "-9223372036854775.808"]);
+        assert_eq!((OrNull(Some(1)).to_string(), OrNull::<u8>(None).to_string()), ("1".into(), "null".into()));
+    }
 }

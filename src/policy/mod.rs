@@ -14,3 +14,5 @@ pub mod flags;
 pub mod ghosts;
 pub mod hosts;
 pub mod memory_level;
+pub mod slope;
+pub mod wal_pin;

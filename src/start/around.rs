@@ -22,6 +22,7 @@ use crate::front::net::Net;
 use crate::job::{Change, Micros};
 use crate::memory::statics::{populate, prefault};
 use crate::ops::metrics::GapCause;
+use crate::ops::system::Sources;
 use crate::ops::{log_ring, process};
 use crate::policy::checkpoints::{Checkpoints, Due};
 
@@ -35,6 +36,7 @@ pub(super) struct Around {
     pub(super) heap: &'static ProcessHeap,
     pub(super) started: Instant,
     pub(super) watched: Watched,
+    pub(super) sources: Sources,
     pub(super) configuration: Configuration,
     /// Where requests are taken.
     pub(super) listen: Vec<Address>,
@@ -114,6 +116,8 @@ impl Surroundings for Around {
         if let Err(error) = process::read(&mut front.readings.process) {
             log::warn!("/proc cannot be read: {error}");
         }
+        front.readings.system.wal = front.wal();
+        self.sources.read(self.watched.wal_index(), &mut front.readings.system);
         front.readings.heap = self.heap.readings();
         front.readings.configuration_heap = self.heap.aside_readings();
         front.heap_in_reserve = self.heap.in_reserve();

@@ -34,6 +34,7 @@ use crate::memory::Heaps;
 use crate::memory::StaticCell;
 use crate::memory::statics::prefault;
 use crate::ops::log_ring;
+use crate::ops::system::Sources;
 use crate::policy::checkpoints::Checkpoints;
 use crate::policy::hosts::Hosts;
 
@@ -114,6 +115,10 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
         heap,
         started,
         watched: Watched::none(),
+        sources: Sources::find(
+            database.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+            &state.temporary,
+        ),
         configuration,
         listen,
         writable: false,

@@ -83,6 +83,11 @@ impl Watched {
         other(&self.path, self.opened) || self.opened_shm.is_some() && other(&self.shm, self.opened_shm)
     }
 
+    /// The inode of the wal-index that was opened.
+    pub(super) fn wal_index(&self) -> Option<u64> {
+        self.opened_shm.map(|(_, inode)| inode)
+    }
+
     /// Bytes of the database, of its -wal and of its -shm.
     pub(super) fn sizes(&self) -> (u64, u64, u64) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());

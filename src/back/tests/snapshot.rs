@@ -399,3 +399,28 @@ fn locks_on(path: &Path, suffix: &str, byte: u64) -> bool {
             && number(7).unwrap_or(u64::MAX) >= byte
     })
 }
+
+#[test]
+fn the_wal_tells_its_frames_its_copies_and_its_readers() {
+    let database = database("wal");
+    let (reader, writer) = (Connection::open(&database.path).unwrap(), Connection::open(&database.path).unwrap());
+    let conn = ours(&database.path, false);
+    let (_snapshot, freshness) = snapshot(&conn);
+    writer.execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE n SET i = 1").unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM n").unwrap();
+    let seen = freshness.wal().unwrap();
+    writer.execute_batch("UPDATE n SET i = 2; PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+    let pinned = freshness.wal().unwrap();
+    assert!(
+        pinned.frames > seen.frames && pinned.copied == seen.frames,
+        "copied as far as the reader reads: {seen:?} {pinned:?}"
+    );
+    assert!(pinned.marks[1..].contains(&seen.frames), "{pinned:?}");
+    reader.execute_batch("COMMIT").unwrap();
+    writer.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+    let free = freshness.wal().unwrap();
+    assert_eq!((free.frames, free.copied), (pinned.frames, pinned.frames));
+    let other = super::snapshot::database("delete");
+    let conn = ours(&other.path, false);
+    assert_eq!(snapshot(&conn).1.wal(), None, "outside of WAL mode");
+}
