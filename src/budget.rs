@@ -262,6 +262,10 @@ const _: () = assert!(
 );
 /// The log ring in bytes.
 pub const LOG_BYTES: usize = LOG_KIB * KIB;
+/// Places in the code whose repeated lines are limited apart; there are fewer.
+pub const LOG_SITES: usize = 64;
+/// What is known of them: window, counts, the beginning of a line; `start::log_limit` asserts it.
+pub const LOG_LIMIT_BYTES: usize = LOG_SITES * 128;
 
 /// The stack, libc's and the binary's own writable data: measured, and held by the memory tests.
 pub const RUNTIME_BYTES: usize = 1152 * KIB;
@@ -310,6 +314,7 @@ pub const PROCESS: &[Row] = &[
     row("query workspace", QUERY_BYTES, "SQL text, bound values, column prefixes of the running query"),
     row("Rust heap", HEAP_KIB * KIB, "HEAP_KIB"),
     row("log ring", LOG_BYTES, "LOG_KIB"),
+    row("repeated log lines", LOG_LIMIT_BYTES, "64 x 128 bytes"),
     row("stack, libc, writable data", RUNTIME_BYTES, "measured, with head room"),
 ];
 

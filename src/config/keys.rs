@@ -268,6 +268,14 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         Limit_,
+        "slow_request",
+        Limit(0, 10 * MINUTE, |limits| &mut limits.slow_request_ms),
+        "",
+        "\"250ms\"",
+        "From when on a request is told in the log, by its route; 0 tells none.",
+    ),
+    key(
+        Limit_,
         "cache_ttl",
         Limit(0, 30 * 24 * HOUR, |limits| &mut limits.cache_ttl_ms),
         "",

@@ -23,6 +23,8 @@ pub struct Limits {
     pub table_query_ms: u64,
     /// How long a query of a named route may run, in ms.
     pub route_query_ms: u64,
+    /// From when on a request is slow enough for the log, in ms; 0 for never.
+    pub slow_request_ms: u64,
     /// How long a cached answer lives at most, in ms; it also dies with the data that it was made from.
     pub cache_ttl_ms: u64,
     /// How long a graceful stop waits for requests under way, in ms.
@@ -52,6 +54,7 @@ impl Limits {
         busy_ms: 1_000,
         table_query_ms: 1_000,
         route_query_ms: 5_000,
+        slow_request_ms: 1_000,
         cache_ttl_ms: 300_000,
         drain_ms: 10_000,
         slots_per_client: crate::budget::SLOTS_PER_CLIENT,

@@ -269,7 +269,7 @@ impl<N: Net> Front<N> {
         if let (RouteKind::Named, Task::Route(place)) = (kind, self.slots.peek(index).task) {
             self.route_answers[usize::from(place)][route_pages::place(status)] += 1;
         }
-        self.metrics.durations.observe(self.net.now().saturating_sub(self.slots.peek(index).request_at));
+        self.note_duration(index, kind, status);
     }
 
     /// The blocks cannot hold the answer because clients are slow to take theirs: a short 503 instead, or the connection's end.

@@ -21,6 +21,7 @@ mod read;
 pub mod regions;
 mod repeat;
 pub mod slots;
+mod slow;
 mod timers;
 mod warming;
 mod watch;

@@ -23,6 +23,8 @@ pub(super) fn put_metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
         heap.sealed_allocations,
     )?;
     single(out, "flagstone_log_dropped_lines_total", "counter", "Log lines that stderr did not take.", all.log_dropped)?;
+    let left_out = all.readings.log_left_out;
+    single(out, "flagstone_log_left_out_lines_total", "counter", "Log lines left out because they repeat.", left_out)?;
     single(out, "flagstone_budget_process_bytes", "gauge", "The sheet's sum of process memory.", budget::PROCESS_BYTES as u64)?;
     single(out, "flagstone_budget_kernel_bytes", "gauge", "The sheet's sum of kernel memory.", budget::KERNEL_BYTES as u64)?;
     head(out, "flagstone_use", "gauge", "Use of each fixed part, in its own unit.")?;

@@ -117,6 +117,22 @@ labels! {
     }
 }
 
+impl RouteKind {
+    /// Its path, as far as it has one, for people.
+    pub const fn path(self) -> &'static str {
+        match self {
+            RouteKind::Index => "/",
+            RouteKind::Tables => "/tables",
+            RouteKind::Rows => "/tables/T",
+            RouteKind::Row => "/tables/T/KEY",
+            RouteKind::Named => "a named route",
+            RouteKind::Ops => "/-/",
+            RouteKind::Other => "another path",
+            RouteKind::Malformed => "a malformed request",
+        }
+    }
+}
+
 /// The statuses that are counted, in order; any other counts as 500.
 pub const STATUSES: [u16; 26] = [
     200, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 417, 421, 422, 429, 431, 500, 501, 503, 504, 505,
@@ -152,6 +168,8 @@ pub struct Metrics {
     pub answers: [[u64; STATUSES.len()]; RouteKind::ALL.len()],
     /// From a request's last byte to its answer in the output queue.
     pub durations: Durations,
+    /// Answers that took `slow_request` or longer.
+    pub slow_requests: u64,
     /// From a request's queueing to the start of its job.
     pub queue_waits: Durations,
     /// Connections accepted.
@@ -213,6 +231,7 @@ impl Metrics {
         Metrics {
             answers: [[0; STATUSES.len()]; RouteKind::ALL.len()],
             durations: NONE,
+            slow_requests: 0,
             queue_waits: NONE,
             accepted: 0,
             closed: [0; CloseReason::ALL.len()],

@@ -149,4 +149,6 @@ pub struct Readings {
     pub configuration: Configuration,
     /// What surrounds the process.
     pub system: System,
+    /// Log lines left out because they repeat.
+    pub log_left_out: u64,
 }

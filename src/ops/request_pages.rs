@@ -19,6 +19,8 @@ pub(super) fn put_answers(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     }
     let duration = "flagstone_http_request_duration_seconds";
     histogram(out, duration, "From a request's last byte to its queued answer.", &all.metrics.durations)?;
+    let slow = all.metrics.slow_requests;
+    single(out, "flagstone_slow_requests_total", "counter", "Answers that took slow_request or longer.", slow)?;
     let wait = "flagstone_queue_wait_seconds";
     histogram(out, wait, "From a request's queueing to the start of its job.", &all.metrics.queue_waits)?;
     single(out, "flagstone_http_received_bytes_total", "counter", "Bytes read from clients.", all.metrics.received_bytes)?;

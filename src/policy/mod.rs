@@ -13,6 +13,7 @@ pub mod fair_queue;
 pub mod flags;
 pub mod ghosts;
 pub mod hosts;
+pub mod log_limit;
 pub mod memory_level;
 pub mod slope;
 pub mod wal_pin;

@@ -9,6 +9,7 @@ use super::StartError;
 use super::address::Address;
 use super::configuration::Configuration;
 use super::failures::internal;
+use super::log_limit;
 use super::serve::ProcessHeap;
 use super::watched::Watched;
 use crate::api::problem::Problem;
@@ -113,6 +114,8 @@ impl Around {
 
 impl Surroundings for Around {
     fn read<N: Net>(&mut self, front: &mut Front<N>) {
+        log_limit::tell();
+        front.readings.log_left_out = log_limit::left_out();
         if let Err(error) = process::read(&mut front.readings.process) {
             log::warn!("/proc cannot be read: {error}");
         }

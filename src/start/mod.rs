@@ -14,6 +14,7 @@ pub mod get;
 pub mod inspect;
 pub mod kept;
 pub mod listen;
+mod log_limit;
 pub mod port_holder;
 pub mod serve;
 pub mod sheet;

@@ -15,6 +15,7 @@ use super::configuration::{Access, Configuration};
 use super::failures::{cannot_open, cannot_read, internal, no_heap};
 use super::inspect::{self, Facts, JournalMode};
 use super::listen::{self, Bound};
+use super::log_limit;
 use super::state::{self, State};
 use super::watched::Watched;
 use super::{Exit, StartError, shell_word};
@@ -138,6 +139,7 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
         });
         let failed = match end {
             Ok(End::Drained) => {
+                log_limit::tell_all();
                 log_ring::flush(std::io::stderr());
                 return Ok(());
             }
@@ -391,7 +393,10 @@ pub fn install_log() {
         .parse_default_env()
         .target(env_logger::Target::Pipe(Box::new(log_ring::RingWriter)))
         .write_style(env_logger::WriteStyle::Never)
-        .format(|out, record| writeln!(out, "{:5} {}", record.level(), record.args()));
+        .format(|out, record| match log_limit::admits(record) {
+            true => writeln!(out, "{:5} {}", record.level(), record.args()),
+            false => Ok(()),
+        });
     // A logger that somebody installed before stays; tests do that.
     let _ = builder.try_init();
     std::panic::set_hook(Box::new(|panic| {
