@@ -5,7 +5,7 @@ use rusqlite::ffi;
 use super::sqlite_error::SqliteError;
 use super::turns::Stopped;
 use crate::api::problem::Problem;
-use crate::budget::SQLITE_LENGTH_KIB;
+use crate::budget::{SQLITE_LENGTH_KIB, WAL_INDEX_KIB};
 use crate::job::Outcome;
 
 /// What the caller does about a failed statement.
@@ -38,6 +38,7 @@ pub fn failed(error: &SqliteError, stopped: Option<Stopped>) -> Failed {
                 .detail(format_args!("{}", message))
                 .hint(format_args!("run PRAGMA integrity_check on a copy"))
         }
+        ffi::SQLITE_IOERR if code == ffi::SQLITE_IOERR_SHMMAP => return Failed::End(no_wal_index()),
         ffi::SQLITE_CANTOPEN | ffi::SQLITE_IOERR => {
             log::error!("the database cannot be read: {error} ({code})");
             Problem::new(500, "database-io", "The database cannot be read")
@@ -61,6 +62,16 @@ pub fn out_of_memory() -> Outcome {
     let mut problem = Problem::new(503, "sqlite-memory", "The query needs too much memory")
         .detail(format_args!("SQLite's fixed heap is too small for this query."))
         .hint(format_args!("ask for less at once, or build with a larger FLAGSTONE_SQLITE_HEAP_KIB"));
+    problem.retry_after = Some(1);
+    Outcome::Problem(problem)
+}
+
+/// The 503 when the WAL has outgrown what may be mapped of its index: the next checkpoint that finds no reader in its way makes it short again.
+fn no_wal_index() -> Outcome {
+    log::error!("the WAL is longer than its index may be here ({WAL_INDEX_KIB} KiB): whoever writes should checkpoint");
+    let mut problem = Problem::new(503, "wal-too-long", "The database's WAL is too long")
+        .detail(format_args!("Its index is larger than the {WAL_INDEX_KIB} KiB that this server may map."))
+        .hint(format_args!("checkpoint it, end readers that hold it, or build with a larger FLAGSTONE_WAL_INDEX_KIB"));
     problem.retry_after = Some(1);
     Outcome::Problem(problem)
 }
