@@ -50,6 +50,8 @@ pub struct Options {
     pub safe: bool,
     /// Start from the last good configuration when the file is broken.
     pub fallback: bool,
+    /// Without the sandbox, for debugging.
+    pub no_sandbox: bool,
 }
 
 /// Where the example lives.
@@ -156,6 +158,7 @@ where
             Arg::Long("immutable") => words.options.immutable = true,
             Arg::Long("safe") => words.options.safe = true,
             Arg::Long("fallback") => words.options.fallback = true,
+            Arg::Long("no-sandbox") => words.options.no_sandbox = true,
             Arg::Long("check") => words.check = true,
             Arg::Long("dump") => words.dump = true,
             Arg::Long("example") => words.example = true,

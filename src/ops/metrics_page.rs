@@ -5,7 +5,8 @@ use core::fmt::{self, Write};
 use super::snapshot::Snapshot;
 use super::text::{head, single};
 use super::{
-    cache_pages, configuration_pages, database_pages, memory_pages, request_pages, route_pages, system_pages, write_pages,
+    cache_pages, configuration_pages, database_pages, memory_pages, request_pages, route_pages, sandbox_pages, system_pages,
+    write_pages,
 };
 use crate::budget;
 
@@ -32,5 +33,6 @@ pub(super) fn put(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     write_pages::put_metrics(all.metrics, all.readings, all.uptime_seconds, out)?;
     configuration_pages::put_metrics(&all.readings.configuration, all.flags, out)?;
     system_pages::put_metrics(all.readings, out)?;
+    sandbox_pages::put_metrics(&all.readings.sandbox, out)?;
     memory_pages::put_process(all, out)
 }

@@ -17,6 +17,7 @@ pub mod process;
 pub mod readings;
 mod request_pages;
 pub mod route_pages;
+mod sandbox_pages;
 pub mod snapshot;
 mod status_page;
 pub mod system;

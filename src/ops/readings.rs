@@ -132,6 +132,34 @@ pub struct Configuration {
     pub versions: heapless::Vec<heapless::String<VERSION_BYTES>, VERSIONS>,
 }
 
+/// Bytes of the reason why a part of the sandbox is off.
+pub const REASON_BYTES: usize = 96;
+
+/// One part of the sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Whether it is in force.
+    pub on: bool,
+    /// Why not; empty when it is.
+    pub why: heapless::String<REASON_BYTES>,
+}
+
+/// What the process may no longer do, for good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sandbox {
+    /// System calls beside the loop's few.
+    pub seccomp: Part,
+    /// Files elsewhere than in the folders that are served from.
+    pub landlock: Part,
+}
+
+impl Sandbox {
+    /// Both, by name.
+    pub fn parts(&self) -> [(&'static str, &Part); 2] {
+        [("seccomp", &self.seccomp), ("landlock", &self.landlock)]
+    }
+}
+
 /// All that is read rather than counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readings {
@@ -151,4 +179,6 @@ pub struct Readings {
     pub system: System,
     /// Log lines left out because they repeat.
     pub log_left_out: u64,
+    /// The sandbox, as it was entered.
+    pub sandbox: Sandbox,
 }

@@ -4,7 +4,9 @@ use core::fmt::{self, Write};
 
 use super::snapshot::Snapshot;
 use super::text::counts;
-use super::{cache_pages, configuration_pages, database_pages, memory_pages, request_pages, system_pages, write_pages};
+use super::{
+    cache_pages, configuration_pages, database_pages, memory_pages, request_pages, sandbox_pages, system_pages, write_pages,
+};
 use crate::budget;
 
 /// The whole object.
@@ -20,6 +22,7 @@ pub(super) fn put(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     let (failed, refused) = all.wrong_tokens;
     counts(out, "tokens", [("failed", failed), ("refused", refused)].into_iter())?;
     configuration_pages::put_status(&readings.configuration, all.flags, out)?;
+    sandbox_pages::put_status(&readings.sandbox, out)?;
     memory_pages::put_status(readings, out)?;
     system_pages::put_status(readings, out)?;
     write!(

@@ -5,13 +5,14 @@ use std::time::Instant;
 use rusqlite::Connection;
 use rustix::process::{Resource, Rlimit};
 
-use super::StartError;
 use super::address::Address;
 use super::configuration::Configuration;
 use super::failures::internal;
-use super::log_limit;
+use super::sandbox::calls::Refusal;
+use super::sandbox::files::Access;
 use super::serve::ProcessHeap;
 use super::watched::Watched;
+use super::{StartError, log_limit, sandbox};
 use crate::api::problem::Problem;
 use crate::back::Back;
 use crate::back::write::Checkpoint;
@@ -23,6 +24,7 @@ use crate::front::net::Net;
 use crate::job::{Change, Micros};
 use crate::memory::statics::{populate, prefault};
 use crate::ops::metrics::GapCause;
+use crate::ops::readings::Sandbox;
 use crate::ops::system::Sources;
 use crate::ops::{log_ring, process};
 use crate::policy::checkpoints::{Checkpoints, Due};
@@ -47,6 +49,10 @@ pub(super) struct Around {
     /// When the example gets its next readings.
     pub(super) next_reading: Option<Micros>,
     pub(super) sealed: Option<u64>,
+    /// This machine's name.
+    pub(super) hostname: String,
+    /// What the start block says of the sandbox.
+    pub(super) sandbox: String,
 }
 
 /// Between two readings of the example's sensors.
@@ -86,9 +92,9 @@ impl Around {
         front.metrics.gap(GapCause::Fsync, back.take_longest_gap());
     }
 
-    /// The last step of the start: everything that is made at first use is used once, every page is touched, and from here on the heap may
-    /// not grow.
-    pub(super) fn seal(&mut self, front: &mut Front<MioNet>, conn: &Connection) -> Result<(), StartError> {
+    /// Near the end of the start: everything that is made at first use is used once, every page is touched, and from here on the kernel gives
+    /// no more memory.
+    pub(super) fn settle(&mut self, front: &mut Front<MioNet>, conn: &Connection) -> Result<(), StartError> {
         touch_stack();
         // libc reads the time zone and allocates for it at the first local time.
         conn.query_row("SELECT datetime('now', 'localtime'), strftime('%Y', 'now', 'localtime')", [], |_| Ok(()))
@@ -107,8 +113,26 @@ impl Around {
         rustix::process::setrlimit(Resource::Data, Rlimit { current: Some(data), maximum })
             .map_err(|error| internal(&format!("RLIMIT_DATA cannot be lowered: {error}")))?;
         self.sealed = Some(data);
-        self.heap.seal();
         Ok(())
+    }
+
+    /// Enters the sandbox, but for debugging, and says which part of it this machine has not.
+    pub(super) fn confine(&mut self, front: &mut Front<MioNet>, wanted: bool, places: &[Access]) {
+        front.readings.sandbox = match wanted {
+            true => self.heap.aside(|| sandbox::prepare(places, Refusal::BUILT).enter()),
+            false => Sandbox { seccomp: sandbox::off("--no-sandbox"), landlock: sandbox::off("--no-sandbox") },
+        };
+        for (name, part) in front.readings.sandbox.parts() {
+            if !part.on {
+                log::warn!("the sandbox is without {name}: {}", part.why);
+            }
+        }
+        self.sandbox = sandbox::line(&front.readings.sandbox);
+    }
+
+    /// The last step: from here on allocations of the heap are counted apart.
+    pub(super) fn seal(&self) {
+        self.heap.seal();
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Block<'a> {
     pub tables: &'a [String],
     /// The memory sheet's total in bytes.
     pub memory_total: u64,
+    /// What the process has given up, see `sandbox::line`.
+    pub sandbox: &'a str,
     /// Sentences that the reader should know, one a line.
     pub notes: &'a [String],
     /// Whether it is the example of `--demo`.
@@ -76,6 +78,7 @@ impl Block<'_> {
             names(&mut text, "routes", self.routes);
         }
         line(&mut text, "memory", &format!("{}, fixed; it will not grow", size_text(self.memory_total)));
+        line(&mut text, "sandbox", self.sandbox);
         if let Some(command) = self.open_command() {
             line(&mut text, "network", "only this machine can reach it; to open it to your network:");
             line(&mut text, "", &command);
@@ -253,6 +256,7 @@ mod tests {
             routes: &[],
             tables,
             memory_total: 209_715_200,
+            sandbox: "seccomp, landlock",
             notes: &[],
             demo: false,
             token: None,
@@ -270,6 +274,7 @@ flagstone 0.1.0 (SQLite 3.54.0)
   status    http://127.0.0.1:8080/-/status
   tables    2: table_1, table_2
   memory    209.7 MB, fixed; it will not grow
+  sandbox   seccomp, landlock
   network   only this machine can reach it; to open it to your network:
             flagstone -l :8080 data.db
 ";

@@ -16,6 +16,8 @@ pub mod kept;
 pub mod listen;
 mod log_limit;
 pub mod port_holder;
+mod reach;
+pub mod sandbox;
 pub mod serve;
 pub mod sheet;
 pub mod state;

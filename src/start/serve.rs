@@ -18,7 +18,7 @@ use super::listen::{self, Bound};
 use super::log_limit;
 use super::state::{self, State};
 use super::watched::Watched;
-use super::{Exit, StartError, shell_word};
+use super::{Exit, StartError, reach, shell_word};
 use crate::back::heap::Arenas;
 use crate::back::open::{How, open};
 use crate::back::{Back, SqliteError, Workspace};
@@ -60,6 +60,13 @@ pub(super) struct Database {
     pub(super) immutable: bool,
     /// Kept until the end: the folder goes with it.
     _demo: Option<DemoDir>,
+}
+
+impl Database {
+    /// The folder of an example that goes with the server.
+    pub(super) fn example(&self) -> Option<&Path> {
+        self._demo.as_ref().map(DemoDir::path)
+    }
 }
 
 /// Everything that is taken once, before the first request.
@@ -126,14 +133,20 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
         checkpoints: Checkpoints::new(),
         next_reading: demo.then_some(0),
         sealed: None,
+        sandbox: String::new(),
+        hostname: block::hostname(),
     };
     let mut said = String::new();
+    let places = reach::places(&database, &state, options.config.as_deref(), listed.iter().map(|(address, _)| address.clone()));
     loop {
         let page_slots = install(&mut arenas, &database, &state);
         let end = page_slots.and_then(|page_slots| {
             let start = |front: &mut Front<MioNet>, around: &mut Around, conn: &Connection, back: &Back<'_>| {
+                around.settle(front, conn)?;
+                around.confine(front, !options.no_sandbox, &places);
                 print_block(&database, &listed, &state, around, back, options, &served);
-                around.seal(front, conn)
+                around.seal();
+                Ok(())
             };
             serve_open(&database, page_slots, workspace, &mut front, &mut reply, &mut around, start)
         });
@@ -171,10 +184,11 @@ fn serve_open(
     }
     around.writable = front.config().writes();
     around.configuration.access = Access { may_write, writable: around.writable };
-    if around.writable {
-        if !may_write {
-            return Err(not_to_be_written(database));
-        }
+    if around.writable && !may_write {
+        return Err(not_to_be_written(database));
+    }
+    // A reload may bring the first route that writes, and the sandbox lets nobody make a ring.
+    if around.sealed.is_none() && (around.writable || may_write && front.config().from_file) {
         set_up_syncs(front);
     }
     let how = How { writable: around.writable, ..how_of(database, page_slots) };
@@ -246,7 +260,7 @@ fn not_to_be_written(database: &Database) -> StartError {
 /// Syncs go by a ring of their own from now on, which wakes the front.
 fn set_up_syncs(front: &mut Front<MioNet>) {
     use crate::back::sync;
-    if sync::mode() == sync::SyncMode::Plain(sync::Why::Off) && sync::set_up() == sync::SyncMode::IoUring {
+    if sync::set_up() == sync::SyncMode::IoUring {
         let woken = sync::completion_fd().map(|descriptor| front.wake_on(descriptor));
         sync::front_is_woken(matches!(woken, Some(Ok(()))));
     }
@@ -321,8 +335,8 @@ pub(super) fn configuration(
     options: &Options, heap: &'static ProcessHeap, database: &Database,
 ) -> Result<(Configuration, State), StartError> {
     // What is kept of an example goes with it.
-    let own = database._demo.as_ref().map(|demo| demo.path().to_owned());
-    Configuration::read(options, heap, |folder| state::state(&database.facts.resolved, folder.or(own.as_deref())))
+    let own = database.example();
+    Configuration::read(options, heap, |folder| state::state(&database.facts.resolved, folder.or(own)))
 }
 
 /// Finds, or for the demo makes, the database.
@@ -444,11 +458,12 @@ fn print_block(
         },
         listen: &listen,
         ops,
-        hostname: &block::hostname(),
+        hostname: &around.hostname,
         configuration: options.config.as_deref().map(|file| (file, token)),
         routes: &routes,
         tables: &tables,
         memory_total: (PROCESS_BYTES + KERNEL_BYTES) as u64,
+        sandbox: &around.sandbox,
         notes: &notes,
         demo: options.demo.is_some() && options.config.is_none(),
         token: around.configuration.demo_token(),

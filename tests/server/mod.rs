@@ -39,6 +39,7 @@ pub struct Start {
     program: PathBuf,
     uid: Option<u32>,
     operator: Option<String>,
+    failing: Vec<seccompiler::BpfProgram>,
 }
 
 impl Start {
@@ -55,6 +56,7 @@ impl Start {
             program: binary(),
             uid: None,
             operator: None,
+            failing: Vec::new(),
         }
     }
 
@@ -114,6 +116,19 @@ impl Start {
         self
     }
 
+    /// Runs it on a kernel where these system calls fail with these errors.
+    pub fn failing(mut self, calls: &[(libc::c_long, i32)]) -> Start {
+        use seccompiler::{SeccompAction, SeccompFilter};
+        let arch = std::env::consts::ARCH.try_into().expect("a machine with seccomp");
+        self.failing.extend(calls.iter().map(|&(call, errno)| {
+            let rules = [(call, Vec::new())].into();
+            let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno as u32), arch);
+            filter.expect("two actions").try_into().expect("a small filter")
+        }));
+        // Each filter knows the call that puts the next one in force; the one that refuses it comes last.
+        self
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -169,6 +184,15 @@ impl Start {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(uid) = self.uid {
             command.uid(uid).gid(uid);
+        }
+        if !self.failing.is_empty() {
+            let filters = self.failing.clone();
+            let enter = move || {
+                let entered = filters.iter().try_for_each(|filter| seccompiler::apply_filter(filter));
+                entered.map_err(|_| std::io::ErrorKind::Unsupported.into())
+            };
+            // SAFETY: between fork and exec nothing is done but system calls.
+            unsafe { command.pre_exec(enter) };
         }
         command
     }
