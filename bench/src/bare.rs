@@ -8,6 +8,8 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::compare::scene::body;
+
 /// `bench bare --help`.
 pub const HELP: &str = "\
 bench bare: the baseline server: one read, one write, a constant answer of 1 KB to each GET
@@ -55,7 +57,7 @@ impl Bare {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
         let mut answer = head.into_bytes();
-        answer.resize(answer.len() + BODY_BYTES, b'.');
+        answer.extend_from_slice(body(BODY_BYTES).as_bytes());
         Ok(Self {
             poll,
             events: Events::with_capacity(1024),

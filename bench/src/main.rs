@@ -1,7 +1,8 @@
-//! The load driver and the comparisons: `bench load`, `bench serve-and-load`, `bench bare`.
+//! The load driver and the comparisons: `bench load`, `bench serve-and-load`, `bench compare`, `bench bare`.
 #![deny(unsafe_code)]
 
 mod bare;
+mod compare;
 mod hit_ratio;
 mod load;
 mod machine;
@@ -20,6 +21,7 @@ bench: load and comparisons for servers on this machine
 
     bench load http://127.0.0.1:8080/tables      load one server
     bench serve-and-load                         build flagstone, start it, load it, compare it with the baseline
+    bench compare                                flagstone beside nginx, h2o, lighttpd, caddy, Datasette, sqlite-web
     bench bare                                   the baseline server
     bench hit-ratio                              the cache's eviction policy beside others and the optimum
 
@@ -81,6 +83,12 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Failur
             };
             serve::run(&plan, &*stop_flag()?).map_err(|error| Failure::Internal(error.to_string()))
         }
+        Some("compare") => {
+            let Some(plan) = compare::options::parse(arguments)? else {
+                return help(compare::options::HELP);
+            };
+            compare::run(&plan, &*stop_flag()?).map_err(|error| Failure::Internal(error.to_string()))
+        }
         Some("bare") => bare_command(arguments),
         Some("hit-ratio") => {
             let Some(plan) = hit_ratio::parse(arguments)? else {
@@ -90,8 +98,8 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Failur
             Ok(true)
         }
         Some("-h" | "--help") => help(HELP),
-        Some("") => Err(Failure::Usage("a command is missing: load, serve-and-load, bare or hit-ratio".to_owned())),
-        _ => Err(Failure::Usage(format!("{name:?}: the commands are load, serve-and-load, bare and hit-ratio"))),
+        Some("") => Err(Failure::Usage("a command is missing: load, serve-and-load, compare, bare or hit-ratio".to_owned())),
+        _ => Err(Failure::Usage(format!("{name:?}: the commands are load, serve-and-load, compare, bare and hit-ratio"))),
     }
 }
 

@@ -13,9 +13,12 @@ const BODY_MAX: usize = 4 * 1024 * 1024;
 
 /// Status and body of a GET.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nConnection: close\r\n\r\n")?;
+    get_within(PATIENCE, address, path)
+}
+
+/// The same, with a longer or shorter wait for each read.
+pub fn get_within(patience: Duration, address: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = ask(patience, address, path)?;
     let (mut parser, mut body, mut buffer) = (Parser::default(), Vec::new(), [0; 16 * 1024]);
     loop {
         let count = stream.read(&mut buffer)?;
@@ -37,6 +40,23 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
             }
         }
     }
+}
+
+fn ask(patience: Duration, address: SocketAddr, path: &str) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(patience))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nConnection: close\r\n\r\n")?;
+    Ok(stream)
+}
+
+/// The value of a field of a GET's answer.
+pub fn field(address: SocketAddr, path: &str, name: &str) -> io::Result<Option<String>> {
+    let mut answer = Vec::new();
+    ask(PATIENCE, address, path)?.take(BODY_MAX as u64).read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let head = answer.split("\r\n\r\n").next().unwrap_or_default();
+    let of = |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+    Ok(head.lines().filter_map(of).find(|(found, _)| found == name).map(|(_, value)| value))
 }
 
 /// The value of a metric without labels (Prometheus text format 0.0.4).
