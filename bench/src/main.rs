@@ -1,4 +1,5 @@
-//! The load driver and the comparisons: `bench load`, `bench serve-and-load`, `bench compare`, `bench bare`.
+//! The load driver and the comparisons: `bench load`, `bench serve-and-load`, `bench compare`, `bench profile`,
+//! `bench bare`.
 #![deny(unsafe_code)]
 
 mod bare;
@@ -6,6 +7,7 @@ mod compare;
 mod hit_ratio;
 mod load;
 mod machine;
+mod profile;
 mod serve;
 
 use std::ffi::OsString;
@@ -22,6 +24,7 @@ bench: load and comparisons for servers on this machine
     bench load http://127.0.0.1:8080/tables      load one server
     bench serve-and-load                         build flagstone, start it, load it, compare it with the baseline
     bench compare                                flagstone beside nginx, h2o, lighttpd, caddy, Datasette, sqlite-web
+    bench profile                                what this machine and its card can hold
     bench bare                                   the baseline server
     bench hit-ratio                              the cache's eviction policy beside others and the optimum
 
@@ -89,6 +92,12 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Failur
             };
             compare::run(&plan, &*stop_flag()?).map_err(|error| Failure::Internal(error.to_string()))
         }
+        Some("profile") => {
+            let Some(plan) = profile::options::parse(arguments)? else {
+                return help(profile::options::HELP);
+            };
+            profile::run(&plan, &*stop_flag()?).map_err(|error| Failure::Internal(error.to_string()))
+        }
         Some("bare") => bare_command(arguments),
         Some("hit-ratio") => {
             let Some(plan) = hit_ratio::parse(arguments)? else {
@@ -98,8 +107,12 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Failur
             Ok(true)
         }
         Some("-h" | "--help") => help(HELP),
-        Some("") => Err(Failure::Usage("a command is missing: load, serve-and-load, compare, bare or hit-ratio".to_owned())),
-        _ => Err(Failure::Usage(format!("{name:?}: the commands are load, serve-and-load, compare, bare and hit-ratio"))),
+        Some("") => {
+            Err(Failure::Usage("a command is missing: load, serve-and-load, compare, profile, bare or hit-ratio".to_owned()))
+        }
+        _ => {
+            Err(Failure::Usage(format!("{name:?}: the commands are load, serve-and-load, compare, profile, bare and hit-ratio")))
+        }
     }
 }
 

@@ -29,12 +29,24 @@ fn nobody_listening_is_told_and_exits_1() {
 
 #[test]
 fn help_names_every_option() {
-    for (command, options) in
-        [("load", "--bind-sources --expect --no-keep-alive -p, --rate"), ("serve-and-load", "--smoke"), ("hit-ratio", "--smoke")]
-    {
+    for (command, options) in [
+        ("load", "--bind-sources --expect --no-keep-alive -p, --rate"),
+        ("serve-and-load", "--smoke"),
+        ("hit-ratio", "--smoke"),
+        ("compare", "--only --peer --rounds --seconds --server --venv --report --smoke"),
+        ("profile", "--folder --seconds --server --smoke"),
+    ] {
         let output = bench(&format!("{command} --help"));
         assert_eq!(output.status.code(), Some(0));
         assert!(options.split(' ').all(|option| text(&output).contains(option)), "{}", text(&output));
+    }
+}
+
+#[test]
+fn a_comparison_without_its_server_says_so() {
+    for command in ["compare", "profile"] {
+        let output = bench(&format!("{command} --smoke --server /nowhere/flagstone"));
+        assert_eq!(output.status.code(), Some(70), "{}", text(&output));
     }
 }
 

@@ -53,6 +53,10 @@ pub fn sample(running: &Running, case: &Case, path: &str, seconds: f64, stop: &A
     let tally = load::run(&options, stop, || {})?;
     let spent = cpu(&processes).saturating_sub(before);
     let clean = tally.is_clean(&options);
+    if !clean {
+        let (name, peer, example) = (case.name, running.peer.name(), tally.example.as_deref().unwrap_or_default());
+        eprintln!("bench: {name}: {peer}: answers {:?}, failures {:?} {example}", tally.statuses, tally.faults);
+    }
     Ok(Sample {
         cpu_us: spent.as_secs_f64() * 1e6 / tally.replies().max(1) as f64,
         rate: tally.rate(),

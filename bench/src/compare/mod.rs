@@ -32,7 +32,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> io::Result<bool> {
     };
     let cores = Cores::choose()?;
     let folder = Scratch::new()?;
-    let scene = Scene::make(folder.path())?;
+    let scene = Scene::make(folder.path(), folder.path())?;
     let venv = fs::canonicalize(&plan.venv).unwrap_or_else(|_| plan.venv.clone());
     let mut results = Results::default();
     let mut comparison = Comparison { plan, stop, running: Vec::new() };

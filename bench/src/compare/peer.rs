@@ -101,6 +101,8 @@ pub struct Running {
     pub version: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where flagstone listens for operators; nobody else does.
+    pub ops: SocketAddr,
     child: Child,
 }
 
@@ -118,8 +120,11 @@ impl Running {
         };
         let own = folder.join(peer.name().replace(' ', "-"));
         fs::create_dir(&own)?;
-        let address = free_address()?;
-        let arguments = arguments(peer, address, scene, &own)?;
+        let (address, ops) = (free_address()?, free_address()?);
+        let mut arguments = arguments(peer, address, scene, &own)?;
+        if peer.is_ours() {
+            arguments.extend(["--ops".into(), ops.to_string().into()]);
+        }
         let log = fs::File::create(own.join("log"))?;
         let mut command = Command::new(&program);
         command.args(&arguments).current_dir(&own).env("HOME", &own).env("STATE_DIRECTORY", &own);
@@ -129,7 +134,7 @@ impl Running {
             Peer::Bare => "an epoll loop that reads and writes a constant of 1 KB".to_owned(),
             _ => scene::version(&program, version),
         };
-        let mut running = Running { peer, version, address, child };
+        let mut running = Running { peer, version, address, ops, child };
         running.wait_until_ready(&own)?;
         Ok(Some(running))
     }

@@ -25,14 +25,14 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Makes it in `folder`.
-    pub fn make(folder: &Path) -> io::Result<Scene> {
+    /// Makes it in `folder`, the database in `card`.
+    pub fn make(folder: &Path, card: &Path) -> io::Result<Scene> {
         let files = folder.join("files");
         fs::create_dir(&files)?;
         for (name, length) in BODIES {
             fs::write(files.join(format!("{name}.txt")), body(length))?;
         }
-        let database = folder.join("data.db");
+        let database = card.join("data.db");
         make_database(&database)?;
         let (cached, uncached) = (folder.join("cached.toml"), folder.join("uncached.toml"));
         fs::write(&cached, configuration("on"))?;

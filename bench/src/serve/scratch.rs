@@ -10,9 +10,14 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     /// Makes one.
     pub fn new() -> io::Result<Self> {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Makes one in a folder that is there.
+    pub fn below(folder: &Path) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("flagstone-bench-{}-{number}", std::process::id()));
+        let path = folder.join(format!("flagstone-bench-{}-{number}", std::process::id()));
         // create_dir, not create_dir_all: one that exists is somebody else's.
         std::fs::create_dir(&path)?;
         Ok(Self(path))
