@@ -3,6 +3,7 @@
 
 mod durability;
 mod oracle;
+mod rig;
 mod sim;
 
 use std::ffi::OsString;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     // These have exit codes of their own, and processes that are this program again.
     let with_processes = match arguments.peek().and_then(|name| name.to_str()) {
         Some("oracle") => Some(oracle::command as fn(_) -> _),
-        Some(oracle::CHILD) => Some(oracle::child_command as fn(_) -> _),
+        Some(rig::process::CHILD) => Some(rig::process::child_command as fn(_) -> _),
         Some(oracle::WRITER) => Some(oracle::writer_command as fn(_) -> _),
         Some("durability") => Some(durability::command as fn(_) -> _),
         Some(durability::LOOK) => Some(durability::look_command as fn(_) -> _),

@@ -1,43 +1,16 @@
 //! The clients: each writes over one connection that stays open, one write after the other, and notes what was answered.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ledger::{Ack, Cut, Ledger};
 use super::record::Key;
-use crate::oracle::http::{Answer, Wire};
-
-/// The longest wait for an answer: then the connection is given up.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::rig::line::Line;
 
 /// After a refusal, before the next write.
 const BREATH: Duration = Duration::from_millis(2);
-
-/// Sends one request and reads its answer over a connection that stays open.
-pub struct Line {
-    wire: Wire,
-    stream: TcpStream,
-}
-
-impl Line {
-    /// Connects.
-    pub fn open(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { wire: Wire::new(stream.try_clone()?), stream })
-    }
-
-    /// One request; `None` when the server closed.
-    pub fn ask(&mut self, request: &str) -> std::io::Result<Option<Answer>> {
-        self.stream.write_all(request.as_bytes())?;
-        self.wire.answer(false)
-    }
-}
 
 /// What the clients share while they write.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::kernel;
 use super::shim::Shim;
-use crate::oracle::random::Random;
+use crate::rig::random::Random;
 
 /// The image's size, in bytes: small, as a mount reads its journal.
 const IMAGE_BYTES: u64 = 96 << 20;

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::clients::{self, Line, Outcome, Shared};
+use super::clients::{self, Outcome, Shared};
 use super::disk::{Disk, Kind};
 use super::ledger::{Findings, Ledger};
 use super::record::Key;
 use super::server::Server;
 use super::trial::{Setup, fresh};
-use crate::oracle::random::Random;
+use crate::rig::line::Line;
+use crate::rig::random::Random;
 
 /// For a fault to show, and for writes to come back.
 const PATIENCE: Duration = Duration::from_secs(30);

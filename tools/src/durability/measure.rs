@@ -4,11 +4,12 @@ use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::clients::{self, Line};
+use super::clients;
 use super::disk::{Disk, Kind};
 use super::ledger::Ledger;
 use super::server::Server;
 use super::trial::{Setup, fresh};
+use crate::rig::line::Line;
 
 /// Of reads beside slow syncs.
 const READING: Duration = Duration::from_secs(5);

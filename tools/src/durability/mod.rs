@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::oracle;
+use crate::rig::process;
 use disk::Kind;
 use faults::Fault;
 use options::Options;
@@ -131,7 +131,7 @@ fn parts(options: &Options) -> io::Result<Verdict> {
     let is_needed = options.kills > 0 || options.cuts > 0 || options.faults || options.throughput || options.slow_sync;
     let program = match &options.server {
         Some(program) => program.clone(),
-        None if is_needed => Program::Flagstone(oracle::process::build()?),
+        None if is_needed => Program::Flagstone(process::build()?),
         None => Program::Reference(Weakness::Full),
     };
     print_setup(options, &program, mounts.err());

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::clients::Line;
 use super::reference::Weakness;
 use super::{REFERENCE, record};
-use crate::oracle;
+use crate::rig::line::Line;
+use crate::rig::process;
 
 /// From the start of the process to its first 200 of /-/ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -51,7 +51,7 @@ impl Server {
         let began = Instant::now();
         let mut command = Command::new(std::env::current_exe()?);
         // A child in between, which becomes the server: it ends when this program does, even when that is killed.
-        command.arg(oracle::CHILD);
+        command.arg(process::CHILD);
         match program {
             Program::Flagstone(path) => command.arg(path),
             Program::Reference(weakness) => command.arg(std::env::current_exe()?).args([REFERENCE, weakness.name()]),

@@ -5,13 +5,14 @@ use std::io::{self, Error};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::clients::{self, Line};
+use super::clients;
 use super::disk::{Disk, Kind};
 use super::ledger::{Cut, Findings, Ledger};
 use super::look;
 use super::record::Key;
 use super::server::{Program, Server};
-use crate::oracle::random::Random;
+use crate::rig::line::Line;
+use crate::rig::random::Random;
 
 /// Rounds on one database: then a new one, as each verdict reads all of it.
 const ROUNDS_A_DATABASE: u64 = 25;

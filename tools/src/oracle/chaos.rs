@@ -12,11 +12,12 @@ use rustix::process::Signal;
 use super::data::{self, Way};
 use super::mark::EVERY;
 use super::options::Mode;
-use super::process::{Owned, Server};
-use super::random::Random;
+use super::process::Server;
 use super::run::Shared;
 use super::writer::Orders;
 use super::{Failure, WRITER};
+use crate::rig::process::Owned;
+use crate::rig::random::Random;
 
 /// How many writers there are.
 const WRITERS: usize = 3;

@@ -13,14 +13,12 @@ mod chaos;
 mod clock;
 mod data;
 mod history;
-pub mod http;
 mod journal;
 mod mark;
 mod options;
 mod plant;
 mod poster;
-pub mod process;
-pub mod random;
+mod process;
 mod reader;
 mod run;
 mod writer;
@@ -33,14 +31,12 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::rig;
 use journal::Counts;
 use options::{Mode, Options};
 
 /// The command that makes this program a writer.
 pub const WRITER: &str = "oracle-writer";
-
-/// The command that becomes another program which ends with its parent.
-pub const CHILD: &str = "oracle-child";
 
 /// Exit codes as of sysexits.h; 1 is a violation.
 const EXIT_VIOLATION: u8 = 1;
@@ -113,11 +109,6 @@ pub fn writer_command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The server's process, as long as it is still ours.
-pub fn child_command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    internal(&process::become_child(arguments).to_string())
-}
-
 fn internal(error: &str) -> ExitCode {
     eprintln!("oracle: {error}");
     ExitCode::from(EXIT_INTERNAL)
@@ -130,7 +121,7 @@ fn modes(options: &Options) -> Result<(), Failure> {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
         signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
     }
-    let program = options.server.clone().map_or_else(process::build, Ok)?;
+    let program = options.server.clone().map_or_else(rig::process::build, Ok)?;
     let parts = options.modes.len() as u32;
     for &mode in &options.modes {
         let began = Instant::now();

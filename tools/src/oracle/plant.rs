@@ -12,9 +12,9 @@ use rusqlite::Connection;
 
 use super::Failure;
 use super::data;
-use super::http::{Answer, Wire, field};
 use super::mark::{self, NOW};
 use super::run::Shared;
+use crate::rig::http::{Answer, Wire, field};
 
 /// How long `stale-ttl` keeps an answer, in nanoseconds.
 const TTL: i64 = 20_000_000;

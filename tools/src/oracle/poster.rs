@@ -10,10 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Failure;
-use super::http::{Answer, Wire};
 use super::mark::{self, LEDGER_GROUPS, NOW, SMALL, Version};
-use super::random::Random;
 use super::run::Shared;
+use crate::rig::http::{Answer, Wire};
+use crate::rig::random::Random;
 
 /// How many there are: enough to share a transaction now and then.
 pub const POSTERS: usize = 3;

@@ -1,58 +1,20 @@
-//! The processes of a run: the server under test and the writers, each stopped by its own pid whatever happens.
+//! The server under test.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Error};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use super::CHILD;
-use super::http::Wire;
+use crate::rig::http::Wire;
+use crate::rig::process::{CHILD, Owned};
 
 /// From the start of the server to its first 200 of /-/ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
-
-/// A child that does not outlive its owner.
-pub struct Owned(Child);
-
-impl Owned {
-    /// Starts it.
-    pub fn start(command: &mut Command) -> io::Result<Self> {
-        command.spawn().map(Self)
-    }
-
-    /// Sends a signal to this one process, which has not been waited for.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(kill_process(Pid::from_child(&self.0), signal)?)
-    }
-
-    /// Whether it ended by itself, and how.
-    pub fn ended(&mut self) -> io::Result<Option<std::process::ExitStatus>> {
-        self.0.try_wait()
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // One that has ended is fine; SIGKILL reaches a stopped one too.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Becomes the program named by the first word, with the others as its arguments; it ends when its parent does, even when that is killed.
-pub fn become_child(mut words: impl Iterator<Item = OsString>) -> Error {
-    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
-        return error.into();
-    }
-    let Some(program) = words.next() else { return Error::other("no program") };
-    Command::new(program).args(words).exec()
-}
 
 /// The server under test.
 pub struct Server {
@@ -116,21 +78,4 @@ impl Server {
         // A panic elsewhere does not make a pid wrong.
         self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// Builds the server with cargo, optimised, and says where it is.
-pub fn build() -> io::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or_else(|| Error::other("no workspace"))?;
-    let mut command = Command::new(cargo);
-    command.current_dir(root).args(["build", "--release", "--locked", "-p", "flagstone", "--bin", "flagstone"]);
-    command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
-    let output = command.output()?;
-    if !output.status.success() {
-        return Err(Error::other(format!("cargo build: {}", output.status)));
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    // The server's is the last that names an executable.
-    let path = messages.lines().rev().find_map(|line| line.split("\"executable\":\"").nth(1)?.split('"').next());
-    path.map(PathBuf::from).ok_or_else(|| Error::other("cargo build named no executable"))
 }

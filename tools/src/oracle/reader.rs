@@ -11,10 +11,10 @@ use super::Failure;
 use super::clock::Nanos;
 use super::data::TARGETS;
 use super::history::Sight;
-use super::http::{Answer, Wire};
 use super::mark::{Mark, marks};
-use super::random::Random;
 use super::run::Shared;
+use crate::rig::http::{Answer, Wire};
+use crate::rig::random::Random;
 
 /// Longer than any deadline of the server's: an answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(15);

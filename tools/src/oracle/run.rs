@@ -17,8 +17,8 @@ use super::options::{Mode, Options};
 use super::plant::Proxy;
 use super::poster::{self, POSTERS, Poster};
 use super::process::Server;
-use super::random::Random;
 use super::reader::Reader;
+use crate::rig::random::Random;
 
 /// How often the main thread looks at the time and empties the writers' pipe.
 const LOOK: Duration = Duration::from_millis(2);

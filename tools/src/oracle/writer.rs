@@ -10,7 +10,7 @@ use super::Failure;
 use super::clock::{Clock, Nanos};
 use super::data::{self, Way};
 use super::mark::{BULK, EVERY, LEDGER_GROUPS, NOW, SCHEMA, SMALL, SMALL_TABLES, Version};
-use super::random::Random;
+use crate::rig::random::Random;
 
 /// How long a writer waits for another's lock.
 const BUSY: Duration = Duration::from_millis(1500);

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::disk::unmount_when_free;
-use crate::oracle::random::Random;
+use crate::rig::random::Random;
 use tree::Tree;
 use wire::{MAX_WRITE, Operation, ROOT, Reply, Request};
 

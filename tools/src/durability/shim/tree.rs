@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::oracle::random::Random;
+use crate::rig::random::Random;
 
 /// What a disk writes whole.
 const SECTOR: usize = 512;
