@@ -93,7 +93,7 @@ impl<N: Net> Front<N> {
         if !self.clients.enter(counted, self.setup.config.limits.slots_per_client) {
             return self.turn_away(socket, Refusal::ClientCap, CLIENT_CAP);
         }
-        let Some(index) = self.free_slot(listening) else {
+        let Some(index) = self.free_slot(listening, counted) else {
             self.clients.leave(counted);
             return self.turn_away(socket, Refusal::SlotsFull, NO_SLOT);
         };
@@ -120,7 +120,7 @@ impl<N: Net> Front<N> {
         }
     }
 
-    fn free_slot(&mut self, listening: Listening) -> Option<u16> {
+    fn free_slot(&mut self, listening: Listening, client: Client) -> Option<u16> {
         if let Some(index) = self.slots.take(Part::Public) {
             return Some(index);
         }
@@ -129,9 +129,12 @@ impl<N: Net> Front<N> {
         {
             return Some(index);
         }
-        let idle = self.slots.longest_idle(listening)?;
-        self.close(idle, CloseReason::Reclaimed);
-        self.slots.take(Part::of(usize::from(idle)))
+        // It is counted already.
+        let others = usize::from(self.clients.of(client)).saturating_sub(1);
+        let index = self.slots.makes_room(listening, client, others, self.now)?;
+        let reason = if self.slots.peek(index).owes_request() { CloseReason::TooSlow } else { CloseReason::Reclaimed };
+        self.close(index, reason);
+        self.slots.take(Part::of(usize::from(index)))
     }
 
     /// Puts a ready-made refusal with its date into the front's buffer; its length.

@@ -8,6 +8,7 @@ use super::repeat::Repeat;
 use crate::budget::{CONNECTIONS, OPS_SLOTS, SLOTS};
 use core::net::IpAddr;
 
+use super::MS;
 use crate::job::{Exchange, Micros, SlotId, Task};
 use crate::memory::Chain;
 use crate::ops::metrics::CloseReason;
@@ -15,6 +16,9 @@ use crate::policy::clients::Client;
 
 /// No deadline.
 pub const NEVER: Micros = Micros::MAX;
+
+/// A client that has sent or taken nothing for this long ends when others need the room.
+pub const STALLED: Micros = 1000 * MS;
 
 /// What a listener's connections may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +199,11 @@ impl<S> Slot<S> {
         self.state.reads() && self.write_deadline != NEVER
     }
 
+    /// Whether the client has begun to ask, or only to connect, and the rest is awaited.
+    pub fn owes_request(&self) -> bool {
+        matches!(self.state, State::FirstByte | State::Head | State::Body)
+    }
+
     /// The time at which the timers must look at it.
     pub fn due(&self) -> Micros {
         if self.only_writes() { self.write_deadline } else { self.deadline.min(self.write_deadline) }
@@ -310,20 +319,27 @@ impl<S> Slots<S> {
         0..CONNECTIONS as u16
     }
 
-    /// The connection that has been idle longest, among the slots that a newcomer of this listener may take. One whose next request may
-    /// have arrived already is not idle.
-    pub fn longest_idle(&self, listening: Listening) -> Option<u16> {
-        let idle = |part: std::ops::Range<usize>| {
+    /// The connection that makes room for a newcomer of this listener and client, which has `others` besides; the longest waiting of its kind.
+    ///
+    /// First one that is idle, of the newcomer's own client; then one that has owed a request for [`STALLED`]; then anybody's idle one, for
+    /// a client that has none yet. So who besieges the server with connections that say nothing takes them from itself.
+    pub fn makes_room(&self, listening: Listening, client: Client, others: usize, now: Micros) -> Option<u16> {
+        let longest = |part: core::ops::Range<usize>, is_meant: &dyn Fn(&Slot<S>) -> bool| {
             (part.start as u16..part.end as u16)
                 .filter(|&index| {
                     let slot = self.peek(index);
-                    slot.state == State::Idle && slot.out.is_empty() && !slot.readable && !slot.in_ready
+                    // One whose next bytes may have arrived already is not waited for.
+                    slot.out.is_empty() && !slot.readable && !slot.in_ready && is_meant(slot)
                 })
                 .min_by_key(|&index| self.peek(index).since)
         };
+        let is_idle = |slot: &Slot<S>| slot.state == State::Idle;
         // Operators first make room among themselves: their slots are reserved so that nobody else has to go.
-        let of_ops = (listening == Listening::Ops).then(|| idle(SLOTS..SLOTS + OPS_SLOTS)).flatten();
-        of_ops.or_else(|| idle(0..SLOTS))
+        let of_ops = (listening == Listening::Ops).then(|| longest(SLOTS..SLOTS + OPS_SLOTS, &is_idle)).flatten();
+        of_ops
+            .or_else(|| longest(0..SLOTS, &|slot| is_idle(slot) && slot.client == client))
+            .or_else(|| longest(0..SLOTS, &|slot| slot.owes_request() && slot.since + STALLED <= now))
+            .or_else(|| (client == Client::Exempt || others == 0).then(|| longest(0..SLOTS, &is_idle)).flatten())
     }
 
     /// How many slots are in each state.

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IoSlice};
 
 use super::net::Net;
-use super::slots::{NEVER, Slot, State};
+use super::slots::{NEVER, STALLED, Slot, State};
 use super::{Front, MS};
 use crate::budget::OUTPUT_BLOCK_BYTES;
 use crate::job::Micros;
@@ -14,8 +14,6 @@ use crate::ops::metrics::{CloseReason, Metrics};
 const SLICES: usize = 64;
 /// A client that takes this much within the write time is slow but alive.
 const PROGRESS_BYTES: usize = OUTPUT_BLOCK_BYTES;
-/// A client that has taken less than that for so long ends when others need the room.
-const STALLED: Micros = 1000 * MS;
 
 impl<N: Net> Front<N> {
     /// Sends what was held back for a pipelined companion that did not come in time.

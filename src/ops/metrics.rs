@@ -66,7 +66,7 @@ labels! {
         IdleTimeout = "idle_timeout",
         /// The client took too little of its answer in time.
         WriteTimeout = "write_timeout",
-        /// Took nothing of its answer for a while in which others needed the room.
+        /// Took nothing of its answer, or said nothing, for a while in which others needed the room.
         TooSlow = "too_slow",
         /// Idle, and its slot was needed.
         Reclaimed = "reclaimed",

@@ -72,6 +72,11 @@ impl<const N: usize> ClientCounts<N> {
         }
     }
 
+    /// How many connections a client has; those that are exempt are not counted.
+    pub fn of(&self, client: Client) -> u16 {
+        self.counts.get(&client).copied().unwrap_or(0)
+    }
+
     /// The most connections that one client ever had.
     pub const fn largest_ever(&self) -> u16 {
         self.largest_ever
@@ -107,6 +112,10 @@ mod tests {
         let client = Client::V4(7);
         assert!(counts.enter(client, 2) && counts.enter(client, 2) && !counts.enter(client, 2));
         assert!(counts.enter(Client::V4(8), 2));
+        assert_eq!(
+            (counts.of(client), counts.of(Client::V4(8)), counts.of(Client::V4(9)), counts.of(Client::Exempt)),
+            (2, 1, 0, 0)
+        );
         assert_eq!(counts.largest(), 2);
         counts.leave(client);
         assert!(counts.enter(client, 2) && !counts.enter(client, 2));

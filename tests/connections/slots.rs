@@ -95,6 +95,34 @@ fn the_longest_idle_connection_makes_room_before_anybody_is_turned_away() {
     }
 }
 
+#[test]
+fn who_besieges_the_server_takes_the_slots_from_itself() {
+    let (server, ops) = with_ops(Start::new());
+    let mut steady = Wire::from(80, server.address);
+    assert_eq!(steady.ask("/-/health").status, 200);
+    let mut probe = Probe::at(ops);
+    // Heads that never end, from as many addresses as fill the rest.
+    let wires: Vec<Wire> = (0..SLOTS - 2)
+        .map(|number| {
+            let wire = Wire::from(2 + (number / SLOTS_PER_CLIENT) as u8, server.address);
+            wire.send(HALF);
+            wire
+        })
+        .collect();
+    probe.wait_for("all slots but two are besieged", |probe| probe.connections("head") == SLOTS as u64 - 2);
+    // The last of them has some already: nobody's idle connection makes room for more of it, but in time its first head does.
+    let last = 2 + ((SLOTS - 3) / SLOTS_PER_CLIENT) as u8;
+    probe.wait_for("a late head makes room", |probe| {
+        drop(Wire::from(last, server.address));
+        probe.closed("too_slow") > 0
+    });
+    assert_eq!(steady.ask("/tables/sensors/1").status, 200, "the steady client has kept its connection");
+    // A client of another address is let in, also while all are besieged.
+    let mut other = Wire::from(99, server.address);
+    assert_eq!(other.ask("/tables/sensors/1").status, 200);
+    drop(wires);
+}
+
 /// A newcomer and a request on the longest idle connection are found by the same look at the sockets.
 #[test]
 fn a_connection_whose_request_has_arrived_is_not_idle_any_more() {
