@@ -1,6 +1,7 @@
-//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`.
+//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`.
 #![deny(unsafe_code)]
 
+mod chaos;
 mod durability;
 mod oracle;
 mod rig;
@@ -15,6 +16,7 @@ tools: what the project checks itself with
     cargo run -p tools --release -- sim --seeds 1000     the front in a simulated world, from seeds
     cargo run -p tools --release -- oracle --seconds 60  answers while other processes commit: none may be stale
     cargo run -p tools --release -- durability           kills, power cuts, failing disks: what was acknowledged is there
+    cargo run -p tools --release -- chaos                each risk of the register provoked, each promise checked
 
 tools COMMAND --help explains the options of each.
 ";
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some("oracle") => Some(oracle::command as fn(_) -> _),
         Some(rig::process::CHILD) => Some(rig::process::child_command as fn(_) -> _),
         Some(oracle::WRITER) => Some(oracle::writer_command as fn(_) -> _),
+        Some("chaos") => Some(chaos::command as fn(_) -> _),
         Some("durability") => Some(durability::command as fn(_) -> _),
         Some(durability::LOOK) => Some(durability::look_command as fn(_) -> _),
         Some(durability::REFERENCE) => Some(durability::reference_command as fn(_) -> _),
@@ -68,7 +71,7 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim, oracle or durability".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle and durability"))),
+        Some("") => Err(Usage("a command is missing: sim, oracle, durability or chaos".to_owned())),
+        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability and chaos"))),
     }
 }

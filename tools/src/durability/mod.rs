@@ -10,9 +10,9 @@
 //! ```
 
 mod clients;
-mod disk;
+pub mod disk;
 mod faults;
-mod kernel;
+pub mod kernel;
 mod ledger;
 mod look;
 mod measure;

@@ -25,6 +25,11 @@ impl Line {
         Ok(Self { wire: Wire::new(stream.try_clone()?), stream })
     }
 
+    /// Gives up an answer after this time instead.
+    pub fn patience(&self, time: Duration) -> std::io::Result<()> {
+        self.stream.set_read_timeout(Some(time))
+    }
+
     /// One request; `None` when the server closed.
     pub fn ask(&mut self, request: &str) -> std::io::Result<Option<Answer>> {
         self.stream.write_all(request.as_bytes())?;

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 /// The command that makes this program become another one, which ends with its parent.
 pub const CHILD: &str = "rig-child";
@@ -48,13 +48,37 @@ pub fn child_command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::from(EXIT_INTERNAL)
 }
 
-/// Becomes the program named by the first word, with the others as its arguments; it ends when its parent does, even when that is killed.
-fn become_child(mut words: impl Iterator<Item = OsString>) -> Error {
-    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
-        return error.into();
+/// Becomes the program named by the first word that is no option, with the others as its arguments; it ends when its parent does, even when
+/// that is killed. `--cgroup FOLDER` puts it into one first, `--descriptors N` lets it have so many.
+fn become_child(words: impl Iterator<Item = OsString>) -> Error {
+    child(words).err().unwrap_or_else(|| Error::other("no program"))
+}
+
+fn child(mut words: impl Iterator<Item = OsString>) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| Error::other("a value is missing"));
+        match word.to_str() {
+            Some("--cgroup") => {
+                let own = std::process::id().to_string();
+                std::fs::write(Path::new(&value()?).join("cgroup.procs"), own)?;
+            }
+            Some("--descriptors") => {
+                let count = value()?.to_str().and_then(|digits| digits.parse().ok());
+                limit_descriptors(None, count.ok_or_else(|| Error::other("no number"))?)?;
+            }
+            _ => return Err(Command::new(word).args(words).exec()),
+        }
     }
-    let Some(program) = words.next() else { return Error::other("no program") };
-    Command::new(program).args(words).exec()
+    Ok(())
+}
+
+/// Lets a process, or this one, have so many descriptors; its hard limit stays.
+pub fn limit_descriptors(process: Option<Pid>, count: u64) -> io::Result<()> {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit { current: Some(count), maximum: hard };
+    prlimit(process, Resource::Nofile, limit)?;
+    Ok(())
 }
 
 /// Builds the server with cargo, optimised, and says where it is.
