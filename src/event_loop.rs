@@ -91,6 +91,7 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
                 turn(front, Wait::No);
             }
         }
+        back.end_sharing();
         let mut reload = front.take_reload();
         if front.now() >= look_at {
             look_at = front.now() + LOOK;

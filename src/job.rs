@@ -15,6 +15,7 @@ use crate::http;
 use crate::http::accept::Media;
 use crate::memory::sink::{Full, Sink};
 use crate::ops::system::Wal;
+use crate::policy::sharing::Share;
 
 /// Time since the start of the process, in microseconds.
 pub type Micros = u64;
@@ -141,6 +142,8 @@ pub struct Job {
     pub arrived: Micros,
     /// From when on its query is stopped.
     pub deadline: Micros,
+    /// Whose read transaction it runs in.
+    pub share: Share,
 }
 
 /// What the words of a [`Stamp`] are.
@@ -292,6 +295,12 @@ impl Sink for Reply {
         let end = self.len + bytes.len();
         self.bytes.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(bytes);
         self.len = end;
+        Ok(())
+    }
+
+    fn put_byte(&mut self, byte: u8) -> Result<(), Full> {
+        *self.bytes.get_mut(self.len).ok_or(Full)? = byte;
+        self.len += 1;
         Ok(())
     }
 }

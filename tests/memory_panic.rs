@@ -24,6 +24,7 @@ use flagstone::http::request::Step;
 use flagstone::job::{Change, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Task};
 use flagstone::memory::StaticCell;
 use flagstone::policy::hosts::Hosts;
+use flagstone::policy::sharing::Share;
 use flagstone::start::serve::{ProcessHeap, install_log};
 
 #[global_allocator]
@@ -291,7 +292,14 @@ fn a_panic_in_the_job_itself(back: &mut Back<'_>, reply: &mut Reply) {
     exchange.room()[..REQUEST.len()].copy_from_slice(REQUEST);
     exchange.filled = REQUEST.len();
     assert_eq!(exchange.advance(), Step::Ready);
-    let job = Job { task: Task::Tables, slot: SlotId { index: 0, generation: 0 }, exchange, arrived: 0, deadline: Micros::MAX };
+    let job = Job {
+        task: Task::Tables,
+        slot: SlotId { index: 0, generation: 0 },
+        exchange,
+        arrived: 0,
+        deadline: Micros::MAX,
+        share: Share::Alone,
+    };
     let before = HEAP.readings();
 
     let caught = catch_unwind(AssertUnwindSafe(|| back.run(&job, reply, &mut |_| panic!("in a turn"))));

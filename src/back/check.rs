@@ -31,6 +31,7 @@ impl<'c> Back<'c> {
     /// Prepares everything that `config` asks of the database, which was read from `text`. What is wrong is added to `mistakes`. `turn` is called
     /// meanwhile; the deadline is only there so that a lock of another process ends the check.
     pub fn check(&mut self, config: &Config, text: &str, mistakes: &mut Mistakes, deadline: Micros, turn: Turn<'_>) {
+        self.end_sharing();
         let (conn, started) = (self.conn, self.started);
         with_turns(conn, started, deadline, turn, |turns| {
             self.check_exposed(config, text, mistakes);

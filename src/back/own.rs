@@ -11,6 +11,7 @@ impl Back<'_> {
     /// # Errors
     /// What SQLite said, BUSY when another process writes; nothing is changed then.
     pub fn run_own(&mut self, sql: &str, turn: Turn<'_>) -> Result<(), SqliteError> {
+        self.end_sharing();
         let (conn, started) = (self.conn, self.started);
         let (ran, gap) = with_turns(conn, started, Micros::MAX, turn, |turns| turns.shielded(|| self.held.get(sql)?.run()));
         self.longest_gap = self.longest_gap.max(gap);

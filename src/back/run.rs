@@ -21,8 +21,9 @@ use crate::api::problem::Problem;
 use crate::api::value::Bind;
 use crate::config::{Config, Expose};
 use crate::http::accept::Media;
-use crate::job::{Current, Job, Made, Micros, Outcome, Reply, TableSet, Task};
+use crate::job::{Current, Job, Made, Micros, Outcome, Reply, Stamp, TableSet, Task};
 use crate::ops::readings::{Database, Disk};
+use crate::policy::sharing::Share;
 
 /// Rows between two looks at the clock: the progress handler counts steps within one statement, and short rows take few.
 pub(super) const ROWS_BETWEEN_LOOKS: usize = 16;
@@ -37,6 +38,8 @@ pub struct Back<'c> {
     pub(super) held: Held<'c>,
     pub(super) snapshot: Snapshot<'c>,
     pub(super) reading: Reading<'c>,
+    /// A read transaction that several jobs share is open, and this is the stamp of what they make.
+    shared: Option<Option<Stamp>>,
     pub(super) work: &'c mut Workspace,
     pub(super) config: Rc<Config>,
     pub(super) control: Option<Control<'c>>,
@@ -86,6 +89,7 @@ impl<'c> Back<'c> {
             held: Held::new(conn, key),
             snapshot: Snapshot::new(conn),
             reading: Reading::new(conn)?,
+            shared: None,
             work,
             config,
             control: None,
@@ -130,15 +134,39 @@ impl<'c> Back<'c> {
     pub fn run(&mut self, job: &Job, reply: &mut Reply, turn: Turn<'_>) -> Outcome {
         let (conn, started) = (self.conn, self.started);
         let (outcome, gap) = with_turns(conn, started, job.deadline, turn, |turns| {
+            self.share(job.share);
             let outcome = self.run_with_retries(job, reply, turns);
             // Another process may have changed the journal mode; SQLite has noticed while it read.
             if self.snapshot.is_lost() {
+                self.end_sharing();
                 self.snapshot.examine();
             }
             outcome
         });
         self.longest_gap = self.longest_gap.max(gap);
         outcome
+    }
+
+    /// Opens, keeps or ends the read transaction that jobs share. Where there is none, because it could not be begun or an error has ended
+    /// it, each has its own, which is newer.
+    fn share(&mut self, share: Share) {
+        match share {
+            Share::Join if self.shared.is_some() && !self.conn.is_autocommit() => {}
+            Share::Begin if self.snapshot.is_shareable() => {
+                self.end_sharing();
+                let stamp = self.snapshot.before();
+                self.shared = self.reading.begin().is_ok().then_some(stamp);
+            }
+            Share::Alone | Share::Begin | Share::Join => self.end_sharing(),
+        }
+    }
+
+    /// Ends the read transaction that jobs share, if one is open: to be called when no job follows.
+    pub fn end_sharing(&mut self) {
+        if self.shared.take().is_some() {
+            self.held.rest();
+            self.reading.end();
+        }
     }
 
     /// The longest time between two turns since the last call, in microseconds.
@@ -189,6 +217,7 @@ impl<'c> Back<'c> {
                 Err(Ended::Again(Again::Memory)) if memory_freed => return error::out_of_memory(),
                 Err(Ended::Again(Again::Memory)) => {
                     memory_freed = true;
+                    self.end_sharing();
                     self.held.clear();
                     super::heap::release(self.conn);
                 }
@@ -209,10 +238,10 @@ impl<'c> Back<'c> {
     fn attempt_in_one_state(&mut self, job: &Job, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<(Media, Made)> {
         self.leave_transaction(turns)?;
         self.held.begin();
-        let before = self.snapshot.before();
+        let before = self.shared.unwrap_or_else(|| self.snapshot.before());
         // Outside of WAL mode the stamp is read under the lock that the rows are read under; a statement without rows would have let go
         // of it by then.
-        let around = self.snapshot.needs_transaction();
+        let around = self.shared.is_none() && self.snapshot.needs_transaction();
         if around {
             self.reading.begin().map_err(|error| ended(&error, turns))?;
         }
@@ -229,7 +258,7 @@ impl<'c> Back<'c> {
 
     /// A read transaction whose end failed, for want of memory, would show its old state for ever.
     fn leave_transaction(&mut self, turns: &Turns<'_>) -> Attempt<()> {
-        if self.conn.is_autocommit() {
+        if self.shared.is_some() || self.conn.is_autocommit() {
             return Ok(());
         }
         self.held.clear();
@@ -257,6 +286,8 @@ impl<'c> Back<'c> {
     }
 
     pub(super) fn read_schema(&mut self) -> Result<(), DescribeError> {
+        // What is looked for is newer than that.
+        self.end_sharing();
         // The version first: a change in between is then seen at the next look.
         let version = describe::schema_version(self.held.get(describe::SCHEMA_VERSION)?)?;
         if let Err(error) = describe(self.conn, &mut self.work.catalog) {

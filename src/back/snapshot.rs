@@ -220,6 +220,11 @@ impl<'c> Snapshot<'c> {
         matches!(self.shared.source.get(), Source::Rollback(_))
     }
 
+    /// Whether jobs may share a read transaction: elsewhere it would keep writers out.
+    pub fn is_shareable(&self) -> bool {
+        matches!(self.shared.source.get(), Source::Wal(_) | Source::Constant)
+    }
+
     /// The stamp for rows whose read transaction has yet to begin; `None` within one, at a commit, and outside of WAL mode.
     pub fn before(&self) -> Option<Stamp> {
         match self.shared.source.get() {

@@ -111,8 +111,10 @@ impl<N: Net> Front<N> {
             return false;
         }
         let running = self.running.is_some_and(|running| running.key == key && running.stamp == Some(current));
-        if !running && !self.queue.slots().any(|slot| self.slots.peek(slot).key == key) {
-            return false;
+        if !running {
+            let Some(queued) = self.queue.slots().find(|&slot| self.slots.peek(slot).key == key) else { return false };
+            // Its rows must not be older than the last who asked for them.
+            self.slots.at(queued).arrival = self.sharing.arrive();
         }
         let (now, queue) = (self.now, self.setup.config.limits.queue_ms * MS);
         self.slots.at(index).enter(State::Joined, now, queue);

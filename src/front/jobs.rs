@@ -6,6 +6,7 @@ use super::slots::{NEVER, State};
 use super::{BUSY_RETRY, Front, MS, Wait, entity};
 use crate::job::{Batch, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp, Task};
 use crate::policy::fair_queue::Waiting;
+use crate::policy::sharing::Share;
 
 /// What the back is to do next.
 pub enum Work {
@@ -70,6 +71,7 @@ impl<N: Net> Front<N> {
         let reads = self.queue.next_at().is_some_and(|due| due <= self.now);
         if writes && (!reads || !self.writes.was_last) {
             let batch = self.take_batch()?;
+            self.sharing.end();
             let first = batch.items.first().map_or(SlotId { index: 0, generation: 0 }, |item| item.slot);
             self.metrics.jobs += 1;
             self.running =
@@ -86,7 +88,10 @@ impl<N: Net> Front<N> {
 
     /// The next read, by fairness among clients.
     fn next_job(&mut self) -> Option<Job> {
-        let entry = self.queue.pop(self.now)?;
+        let Some(entry) = self.queue.pop(self.now) else {
+            self.sharing.end();
+            return None;
+        };
         self.writes.was_last = false;
         let id = self.slots.id(entry.slot);
         let slot = self.slots.at(entry.slot);
@@ -95,18 +100,24 @@ impl<N: Net> Front<N> {
         let exchange = slot.exchange.take().expect("a queued slot has its request");
         self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
         self.metrics.jobs += 1;
-        let key = self.slots.peek(entry.slot).key;
+        let slot = self.slots.peek(entry.slot);
+        let (key, task, arrival) = (slot.key, slot.task, slot.arrival);
+        let follows = self.queue.next_at().is_some_and(|due| due <= self.now);
         // Before the back begins its read transaction: whoever joins while this is still the present state gets an answer of that state.
-        let stamp = self.freshness.as_ref().and_then(|freshness| freshness.current());
+        let state = || self.freshness.as_ref().and_then(|freshness| freshness.current());
+        let (share, stamp) = match task {
+            Task::Tables | Task::Route(_) => self.sharing.next(arrival, follows, self.now, state),
+            Task::Change(_) => (Share::Alone, state()),
+        };
         self.tell_joiners(key, true);
         self.running =
             Some(Running { id, account: Some(entry.client), started: self.now, turned: 0, key, stamp, for_nobody: false });
-        let (task, limits) = (self.slots.peek(entry.slot).task, &self.setup.config.limits);
+        let limits = &self.setup.config.limits;
         let longest = match task {
             Task::Tables => limits.table_query_ms,
             Task::Route(_) | Task::Change(_) => limits.route_query_ms,
         };
-        Some(Job { task, slot: id, exchange, arrived: entry.since, deadline: self.now + longest * MS })
+        Some(Job { task, slot: id, exchange, arrived: entry.since, deadline: self.now + longest * MS, share })
     }
 
     /// Takes a job back: answers everybody who waits for it, or puts it into the queue again when the database was locked.
@@ -205,6 +216,7 @@ impl<N: Net> Front<N> {
         let slot = self.slots.at(index);
         let account = slot.client.account(index);
         slot.enter(State::Queued, now, (since + queue_ms * MS).saturating_sub(now));
+        slot.arrival = self.sharing.arrive();
         let due = slot.deadline;
         self.next_timer = self.next_timer.min(due);
         let pushed = self.queue.push(Waiting { slot: index, client: account, since, not_before });

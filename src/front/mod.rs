@@ -39,7 +39,7 @@ use crate::budget::{CONNECTIONS, OUTPUT_BLOCK_BYTES, SLOTS};
 use crate::config::Config;
 use crate::http::date::DateCache;
 use crate::http::etag::TagKey;
-use crate::job::{Current, Exchange, Micros, SlotId};
+use crate::job::{Current, Exchange, Micros, SlotId, Stamp};
 use crate::memory::Blocks;
 use crate::memory::sink::{Full, Sink};
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
@@ -52,6 +52,7 @@ use crate::policy::fair_queue::FairQueue;
 use crate::policy::flags::Flags;
 use crate::policy::hosts::Hosts;
 use crate::policy::memory_level::{Level, MemoryLevel};
+use crate::policy::sharing::Sharing;
 use cache::Cache;
 pub use jobs::Work;
 use net::{EVENTS, Net, Ready, Token};
@@ -142,6 +143,7 @@ pub struct Front<N: Net> {
     watch: Box<watch::Watch>,
     clients: ClientCounts<CLIENT_TABLE>,
     queue: FairQueue<QUEUE>,
+    sharing: Sharing<Option<Stamp>>,
     writes: writes::Writes,
     events: heapless::Vec<Ready, EVENTS>,
     ready: Deque<u16, CONNECTIONS>,
@@ -206,6 +208,7 @@ impl<N: Net> Front<N> {
             page: Page { bytes: regions.page, len: 0 },
             clients: ClientCounts::new(),
             queue: FairQueue::new(),
+            sharing: Sharing::new(),
             writes: writes::Writes::new(),
             events: heapless::Vec::new(),
             ready: Deque::new(),

@@ -155,6 +155,8 @@ pub struct Slot<S> {
     pub request_at: Micros,
     /// The request that the cache answered last.
     pub repeat: Repeat,
+    /// While queued: the number of its arrival there.
+    pub arrival: u64,
 }
 
 impl<S> Slot<S> {
@@ -184,6 +186,7 @@ impl<S> Slot<S> {
             job_began: false,
             request_at: 0,
             repeat: Repeat::NONE,
+            arrival: 0,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::http::request::Step;
 use crate::job::{Job, Micros, SlotId, Stamp, Task};
 use crate::policy::clients::Client;
 use crate::policy::flags::Flag;
+use crate::policy::sharing::Share;
 
 /// A route's answer is made at most so often: a database that others change all the time is not followed for nobody.
 const BETWEEN: Micros = 1000 * MS;
@@ -63,7 +64,7 @@ impl<N: Net> Front<N> {
         self.metrics.warmed += 1;
         self.running = Some(Running { started: self.now, key, stamp: Some(current), ..Running::for_nobody(slot) });
         let deadline = self.now + config.limits.route_query_ms * MS;
-        Some(Job { task: Task::Route(place as u16), slot, exchange, arrived: self.now, deadline })
+        Some(Job { task: Task::Route(place as u16), slot, exchange, arrived: self.now, deadline, share: Share::Alone })
     }
 
     fn is_to_be_warmed(&self, place: usize, current: Stamp) -> bool {

@@ -8,11 +8,20 @@ pub struct Full;
 pub trait Sink {
     /// Appends `bytes`, or says that they do not fit.
     fn put(&mut self, bytes: &[u8]) -> Result<(), Full>;
+
+    /// Appends one byte: half of what frames a value is one, and a copy of unknown length costs a call.
+    fn put_byte(&mut self, byte: u8) -> Result<(), Full> {
+        self.put(&[byte])
+    }
 }
 
 impl<const N: usize> Sink for heapless::Vec<u8, N> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
         self.extend_from_slice(bytes).map_err(|_| Full)
+    }
+
+    fn put_byte(&mut self, byte: u8) -> Result<(), Full> {
+        self.push(byte).map_err(|_| Full)
     }
 }
 

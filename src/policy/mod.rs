@@ -15,5 +15,6 @@ pub mod ghosts;
 pub mod hosts;
 pub mod log_limit;
 pub mod memory_level;
+pub mod sharing;
 pub mod slope;
 pub mod wal_pin;

@@ -13,6 +13,7 @@ use crate::budget::{ANSWER_BYTES, REQUEST_BYTES};
 use crate::config::Config;
 use crate::job::{Exchange, Go, Job, Made, Micros, Outcome, Reply, SlotId, Task};
 use crate::memory::StaticCell;
+use crate::policy::sharing::Share;
 
 const SCHEMA: &str = "CREATE TABLE n(i INTEGER PRIMARY KEY, at TEXT DEFAULT (datetime('now'))); INSERT INTO n(i) VALUES (1), (2);
     CREATE TABLE empty(a);
@@ -46,6 +47,10 @@ impl<'c> Server<'c> {
     }
 
     fn ask(&mut self, target: &str, fields: &str, turn: &mut dyn FnMut(Micros) -> Go) -> Outcome {
+        self.ask_in(Share::Alone, target, fields, turn)
+    }
+
+    fn ask_in(&mut self, share: Share, target: &str, fields: &str, turn: &mut dyn FnMut(Micros) -> Go) -> Outcome {
         let mut exchange = Box::new(Exchange::new(vec![0; REQUEST_BYTES].leak()));
         let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
         exchange.room()[..request.len()].copy_from_slice(request.as_bytes());
@@ -58,6 +63,7 @@ impl<'c> Server<'c> {
             exchange,
             arrived: now,
             deadline: now + 10_000_000,
+            share,
         };
         self.back.run(&job, &mut self.reply, turn)
     }
@@ -68,6 +74,13 @@ impl<'c> Server<'c> {
 
     fn made_with(&mut self, target: &str, fields: &str) -> Made {
         match self.ask(target, fields, &mut |_| Go::On) {
+            Outcome::Rows(_, made) => made,
+            other => panic!("{target}: {other:?}"),
+        }
+    }
+
+    fn made_in(&mut self, share: Share, target: &str) -> Made {
+        match self.ask_in(share, target, "", &mut |_| Go::On) {
             Outcome::Rows(_, made) => made,
             other => panic!("{target}: {other:?}"),
         }
@@ -207,6 +220,64 @@ fn a_transaction_that_was_left_open_shows_its_old_state_to_nobody() {
     let made = server.made("/tables/n?select=i");
     assert_eq!(server.body(), r#"[{"i":1},{"i":2},{"i":3}]"#);
     assert_eq!(made.stamp, server.back.freshness().current());
+}
+
+#[test]
+fn who_shares_a_read_transaction_sees_its_state_and_who_does_not_the_newest() {
+    const ROWS: &str = "/tables/n?select=i";
+    let work = workspace!();
+    for (mode, shared) in [("wal", true), ("delete", false)] {
+        let folder = database(mode);
+        let conn = ours(folder.path(), false);
+        let mut server = Server::new(&conn, work);
+        let freshness = server.back.freshness();
+        let mut other = Other::new(&folder.path().join("x.db"));
+        let begun = server.made_in(Share::Begin, ROWS);
+        assert_eq!((begun.stamp, conn.is_autocommit()), (freshness.current(), !shared), "{mode}");
+        other.done("INSERT INTO n(i) VALUES (3)");
+        assert_ne!(begun.stamp, freshness.current());
+        for target in [ROWS, "/tables/n/3", "/tables/empty", ROWS] {
+            let joined = server.ask_in(Share::Join, target, "Prefer: count=exact\r\n", &mut |_| Go::On);
+            match joined {
+                Outcome::Rows(_, made) => assert_eq!(made.stamp == begun.stamp, shared, "{mode} {target}"),
+                Outcome::Problem(problem) => assert_eq!((problem.status, shared), (404, true), "the third row has yet to come"),
+                other => panic!("{target}: {other:?}"),
+            }
+        }
+        assert_eq!(server.body() == r#"[{"i":1},{"i":2}]"#, shared, "{mode}");
+        assert_eq!(server.reply.content_range, if shared { "0-1/2" } else { "0-2/3" }, "what is counted is of that state too");
+        assert_eq!(server.made(ROWS).stamp, freshness.current(), "{mode}");
+        assert_eq!(server.body(), r#"[{"i":1},{"i":2},{"i":3}]"#);
+        assert!(conn.is_autocommit());
+
+        // Nothing to join: it is as if alone.
+        other.done("INSERT INTO n(i) VALUES (4)");
+        assert_eq!(server.made_in(Share::Join, ROWS).stamp, freshness.current(), "{mode}");
+        assert_eq!(server.body(), r#"[{"i":1},{"i":2},{"i":3},{"i":4}]"#);
+        server.made_in(Share::Begin, ROWS);
+        server.back.end_sharing();
+        assert!(conn.is_autocommit());
+        other.done("DELETE FROM n WHERE i = 4");
+        assert_eq!(server.made_in(Share::Begin, "/tables/n/3").stamp, freshness.current(), "{mode}: each that begins is new");
+    }
+}
+
+#[test]
+fn a_schema_that_changes_within_a_shared_read_transaction_changes_behind_it() {
+    let work = workspace!();
+    let folder = database("wal");
+    let conn = ours(folder.path(), false);
+    let mut server = Server::new(&conn, work);
+    server.made_in(Share::Begin, "/tables/n");
+    Other::new(&folder.path().join("x.db")).done("CREATE TABLE new(a); ALTER TABLE n ADD COLUMN b; INSERT INTO new VALUES (7)");
+    let joined = server.ask_in(Share::Join, "/tables/new", "", &mut |_| Go::On);
+    assert!(matches!(joined, Outcome::Problem(problem) if problem.status == 404), "they asked before it was there");
+    server.made_in(Share::Join, "/tables/n/1");
+    assert!(!server.body().contains("\"b\""));
+    server.made("/tables/new");
+    assert_eq!(server.body(), r#"[{"a":7}]"#);
+    server.made_in(Share::Begin, "/tables/n/1");
+    assert!(server.body().contains("\"b\""));
 }
 
 #[test]

@@ -38,6 +38,7 @@ impl Back<'_> {
             Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
             Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
         };
+        self.end_sharing();
         let (conn, started) = (self.conn, self.started);
         let (size, gap) = with_turns(conn, started, Micros::MAX, turn, |turns| {
             turns.shielded(|| {

@@ -53,6 +53,7 @@ impl<'c> Back<'c> {
     /// # Errors
     /// What SQLite said, BUSY when another process writes.
     pub fn prepare_writes(&mut self, config: &Config) -> Result<(), SqliteError> {
+        self.end_sharing();
         if self.control.is_none() {
             self.control = Some(Control::new(self.conn)?);
         }
@@ -65,6 +66,7 @@ impl<'c> Back<'c> {
     /// Runs the writes of a batch to their outcomes, by the running configuration; their answers' bodies are then in `reply`, which is emptied before. `turn` is called
     /// meanwhile; when it says stop, a batch of one is interrupted, and a larger one runs to its end.
     pub fn write(&mut self, batch: &mut Batch, reply: &mut Reply, turn: Turn<'_>) -> BatchEnd {
+        self.end_sharing();
         let config = Rc::clone(&self.config);
         let (conn, started) = (self.conn, self.started);
         let alone = batch.items.len() < 2;
