@@ -4,32 +4,75 @@ use crate::memory::sink::{Full, Sink};
 
 /// Writes `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD, one for each broken sequence.
 pub fn put_string(sink: &mut impl Sink, text: &[u8]) -> Result<(), Full> {
-    sink.put(b"\"")?;
+    sink.put_byte(b'"')?;
+    let mut rest = text;
+    loop {
+        let plain = plain_bytes(rest);
+        sink.put(&rest[..plain])?;
+        rest = &rest[plain..];
+        let Some(&byte) = rest.first() else { return sink.put_byte(b'"') };
+        let used = if byte.is_ascii() {
+            let (escape, len) = escape(byte);
+            sink.put(&escape[..len])?;
+            1
+        } else {
+            // No sequence of UTF-8, broken or not, goes on behind an ASCII byte.
+            let run = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
+            put_utf8(sink, &rest[..run])?;
+            run
+        };
+        rest = &rest[used..];
+    }
+}
+
+/// Writes text as it is, but for invalid UTF-8.
+///
+/// # Errors
+/// [`Full`] when the sink is.
+pub fn put_utf8(sink: &mut impl Sink, text: &[u8]) -> Result<(), Full> {
     for chunk in text.utf8_chunks() {
-        put_escaped(sink, chunk.valid().as_bytes())?;
+        sink.put(chunk.valid().as_bytes())?;
         if !chunk.invalid().is_empty() {
             sink.put("\u{FFFD}".as_bytes())?;
         }
     }
-    sink.put(b"\"")
+    Ok(())
 }
 
-/// Writes valid UTF-8 without quotes; runs that need no escape go out whole.
-fn put_escaped(sink: &mut impl Sink, text: &[u8]) -> Result<(), Full> {
-    let mut done = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        if needs_escape(byte) {
-            sink.put(&text[done..at])?;
-            let (escape, len) = escape(byte);
-            sink.put(&escape[..len])?;
-            done = at + 1;
+/// How many of the first bytes are ASCII that stands for itself in a JSON string. A word at a time.
+pub fn plain_bytes(text: &[u8]) -> usize {
+    const WORD: usize = size_of::<u64>();
+    let (words, rest) = text.as_chunks::<WORD>();
+    for (at, word) in words.iter().enumerate() {
+        let marks = marks(*word);
+        if marks != 0 {
+            return at * WORD + (marks.trailing_zeros() / 8) as usize;
         }
     }
-    sink.put(&text[done..])
+    let start = words.len() * WORD;
+    match text.last_chunk::<WORD>() {
+        // The last word again: what it has of the one before is plain.
+        Some(last) if !rest.is_empty() => match marks(*last) {
+            0 => text.len(),
+            marks => text.len() - WORD + (marks.trailing_zeros() / 8) as usize,
+        },
+        _ => start + rest.iter().position(|&byte| !is_plain(byte)).unwrap_or(rest.len()),
+    }
 }
 
-fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii() && byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
+/// The high bit of each byte that is not plain; of the bytes behind the first of them perhaps too many.
+fn marks(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES << 7;
+    // A byte less than `least` borrows from its high bit, as long as none below it does.
+    let below = |word: u64, least: u8| word.wrapping_sub(ONES * u64::from(least)) & !word;
+    let word = u64::from_le_bytes(word);
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | equal(b'"') | equal(b'\\') | word) & HIGHS
 }
 
 /// The escape of a byte and its length; a byte that needs none is its own.
@@ -81,6 +124,35 @@ mod tests {
         assert_eq!(string(b"a\xffb"), "\"a\u{FFFD}b\"");
         assert_eq!(string(b"\xe2\x82"), "\"\u{FFFD}\"");
         assert_eq!(string(b"\xc0\xaf\n"), "\"\u{FFFD}\u{FFFD}\\n\"");
+    }
+
+    #[test]
+    fn every_byte_at_every_place_is_found() {
+        for length in 0..40 {
+            assert_eq!(plain_bytes(&vec![b'a'; length]), length);
+            for (at, byte) in (0..length).flat_map(|at| (0..=255).map(move |byte| (at, byte))) {
+                let mut text = vec![b'~'; length];
+                text[at] = byte;
+                let first = text.iter().position(|&byte| !is_plain(byte)).unwrap_or(length);
+                assert_eq!(plain_bytes(&text), first, "{byte:#x} at {at} of {length}");
+                if let Some(next) = text.get_mut(at + 1) {
+                    // What follows must not hide it.
+                    *next = b'"';
+                    assert_eq!(plain_bytes(&text), first.min(at + 1), "{byte:#x} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn text_of_any_bytes_is_what_the_standard_library_makes_of_it() {
+        // Pieces whose seams are what could go wrong: cut sequences, escapes, ASCII, long runs.
+        let pieces: [&[u8]; 8] = [b"plain text", b"\"", b"\xe5\x86", b"\xb7", "冷".as_bytes(), b"\xff", b"\n", b"\xf0\x9f\x8c"];
+        for number in 0..8_usize.pow(4) {
+            let text: Vec<u8> = (0..4).flat_map(|place| pieces[number / 8_usize.pow(place) % 8]).copied().collect();
+            let wanted = serde_json::to_string(&std::string::String::from_utf8_lossy(&text)).unwrap();
+            assert_eq!(string(&text), wanted, "{}", text.escape_ascii());
+        }
     }
 
     #[test]

@@ -87,19 +87,22 @@ impl RowShape {
     ) -> Result<(), Full> {
         if media == Media::Csv {
             for (column, value) in values.enumerate() {
-                sink.put(if column == 0 { b"" } else { b"," })?;
+                if column > 0 {
+                    sink.put_byte(b',')?;
+                }
                 put_csv(value, sink)?;
             }
             return sink.put(b"\r\n");
         }
         if !first && media == Media::Json {
-            sink.put(b",")?;
+            sink.put_byte(b',')?;
         }
         for (column, value) in values.enumerate() {
             sink.put(self.part(column))?;
             put_json(value, sink)?;
         }
-        sink.put(if media == Media::Ndjson { b"}\n" } else { b"}" })
+        sink.put_byte(b'}')?;
+        if media == Media::Ndjson { sink.put_byte(b'\n') } else { Ok(()) }
     }
 
     /// What stands behind the last row.
@@ -139,28 +142,18 @@ fn put_csv(value: ValueRef, sink: &mut impl Sink) -> Result<(), Full> {
 
 /// A field of text, quoted where RFC 4180 §2 asks for it, and where it is empty, to be told from NULL.
 fn put_csv_text(text: &[u8], sink: &mut impl Sink) -> Result<(), Full> {
-    let plain = !text.is_empty() && !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'));
-    if plain {
-        return put_utf8(text, sink);
+    let quoted = text.is_empty() || text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'));
+    if !quoted {
+        return json::put_utf8(sink, text);
     }
-    sink.put(b"\"")?;
+    sink.put_byte(b'"')?;
     for (at, part) in text.split(|&byte| byte == b'"').enumerate() {
         if at > 0 {
             sink.put(b"\"\"")?;
         }
-        put_utf8(part, sink)?;
+        json::put_utf8(sink, part)?;
     }
-    sink.put(b"\"")
-}
-
-fn put_utf8(text: &[u8], sink: &mut impl Sink) -> Result<(), Full> {
-    for chunk in text.utf8_chunks() {
-        sink.put(chunk.valid().as_bytes())?;
-        if !chunk.invalid().is_empty() {
-            sink.put("\u{FFFD}".as_bytes())?;
-        }
-    }
-    Ok(())
+    sink.put_byte(b'"')
 }
 
 /// Base64 (RFC 4648 §4, padded) in pieces that need no buffer of the blob's size.
