@@ -32,6 +32,19 @@ pub enum Expression<'a> {
     Rowid(&'static str),
 }
 
+impl Expression<'_> {
+    /// Appends it to a statement; as it displays.
+    ///
+    /// # Errors
+    /// As [`sql::put`].
+    pub fn put(self, sql: &mut Sql) -> Result<(), Problem> {
+        match self {
+            Expression::Column(ident) => ident.put(sql),
+            Expression::Rowid(alias) => sql::put_word(sql, alias),
+        }
+    }
+}
+
 impl core::fmt::Display for Expression<'_> {
     fn fmt(&self, out: &mut core::fmt::Formatter) -> core::fmt::Result {
         match self {
@@ -45,9 +58,9 @@ impl core::fmt::Display for Expression<'_> {
 impl Term {
     /// Writes the term for ORDER BY. NULLS is only written where it differs from SQLite's habit: it can cost the index.
     pub fn put_order(&self, expression: Expression, sql: &mut Sql) -> Result<(), Problem> {
-        sql::put(sql, format_args!("{expression}"))?;
+        expression.put(sql)?;
         if self.descending {
-            sql::put(sql, format_args!(" DESC"))?;
+            sql::put_word(sql, " DESC")?;
         }
         match (self.nullable && self.nulls_first == self.descending, self.nulls_first) {
             (false, _) => Ok(()),

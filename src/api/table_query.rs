@@ -15,11 +15,11 @@ use super::value::{Bind, Scratch, Value};
 use super::{BINDS, COUNT_MAX, FILTERS, KEY_COLUMNS, LIMIT_DEFAULT, NAME_BYTES, OFFSET_MAX, SCRATCH_BYTES, TOKEN_BYTES};
 use crate::memory::sink::Sink;
 
-/// The form of an answer, when `_format=` names one.
+/// The form of an answer, when `_format=` names one. Counted from 1, so that none is a zero, see [`TableQuery::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `json`
-    Json,
+    Json = 1,
     /// `csv`
     Csv,
     /// `ndjson`
@@ -55,7 +55,7 @@ pub struct TableQuery {
 }
 
 impl TableQuery {
-    /// A query that asks for nothing yet.
+    /// A query that was not planned yet: all zeros, because a static with any other byte in it stands in the binary whole.
     pub const fn new() -> TableQuery {
         TableQuery {
             sql: Sql::new(),
@@ -65,10 +65,10 @@ impl TableQuery {
             scratch: heapless::Vec::new(),
             columns: heapless::Vec::new(),
             trailing: heapless::Vec::new(),
-            limit: LIMIT_DEFAULT,
+            limit: 0,
             position: 0,
             format: None,
-            fingerprint: token::FINGERPRINT_SEED,
+            fingerprint: 0,
             table: 0,
             decoded: heapless::Vec::new(),
         }
@@ -214,11 +214,13 @@ pub fn plan_row(catalog: &Catalog, table: usize, key_segment: &[u8], query: &[u8
             None => Bind::text(text, &mut out.scratch)?,
         };
         let number = out.bind(bind);
-        let column = expression(catalog, table, *column);
-        sql::put(&mut out.sql, format_args!("{}{column} = ?{number}", if index == 0 { " WHERE " } else { " AND " }))?;
+        sql::put_word(&mut out.sql, if index == 0 { " WHERE " } else { " AND " })?;
+        expression(catalog, table, *column).put(&mut out.sql)?;
+        sql::put_word(&mut out.sql, " = ?")?;
+        sql::put_word(&mut out.sql, itoa::Buffer::new().format(number))?;
     }
     out.limit = 1;
-    sql::put(&mut out.sql, format_args!(" LIMIT 1"))
+    sql::put_word(&mut out.sql, " LIMIT 1")
 }
 
 /// Why [`next_token`] wrote none.
@@ -313,8 +315,8 @@ fn put_select(catalog: &Catalog, table: &Table, out: &mut TableQuery) -> Result<
         sql::put(&mut out.sql, format_args!("SELECT *"))?;
     }
     for (index, column) in visible.chain(trailing).enumerate() {
-        let column = expression(catalog, table, column);
-        sql::put(&mut out.sql, format_args!("{}{column}", if index == 0 { "SELECT " } else { ", " }))?;
+        sql::put_word(&mut out.sql, if index == 0 { "SELECT " } else { ", " })?;
+        expression(catalog, table, column).put(&mut out.sql)?;
     }
     if out.sql.is_empty() {
         // A view whose query does not prepare has no columns; asked for its rows, SQLite says what is wrong with it.
@@ -324,12 +326,13 @@ fn put_select(catalog: &Catalog, table: &Table, out: &mut TableQuery) -> Result<
 }
 
 fn put_from(catalog: &Catalog, table: &Table, out: &mut TableQuery) -> Result<(), Problem> {
-    sql::put(&mut out.sql, format_args!(" FROM {}", Ident(catalog.table_name(table))))
+    sql::put_word(&mut out.sql, " FROM ")?;
+    Ident(catalog.table_name(table)).put(&mut out.sql)
 }
 
 fn put_filters(catalog: &Catalog, table: &Table, filters: &[Filter], out: &mut TableQuery) -> Result<(), Problem> {
     for (index, filter) in filters.iter().enumerate() {
-        sql::put(&mut out.sql, format_args!("{}", if index == 0 { " WHERE " } else { " AND " }))?;
+        sql::put_word(&mut out.sql, if index == 0 { " WHERE " } else { " AND " })?;
         let number = filter.bind.map_or(0, |bind| out.bind(bind));
         let column = &catalog.columns(table)[usize::from(filter.column)];
         filter.put_sql(catalog.column_name(column), number, &mut out.sql)?;
@@ -360,7 +363,7 @@ fn put_after(catalog: &Catalog, table: &Table, values: &[Bind], out: &mut TableQ
 
 fn put_order(catalog: &Catalog, table: &Table, terms: &[Term], out: &mut TableQuery) -> Result<(), Problem> {
     for (index, term) in terms.iter().enumerate() {
-        sql::put(&mut out.sql, format_args!("{}", if index == 0 { " ORDER BY " } else { ", " }))?;
+        sql::put_word(&mut out.sql, if index == 0 { " ORDER BY " } else { ", " })?;
         term.put_order(expression(catalog, table, term.column), &mut out.sql)?;
     }
     Ok(())

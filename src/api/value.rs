@@ -70,6 +70,8 @@ impl Bind {
     /// A 400 when the scratch is full.
     pub fn compared(text: &[u8], affinity: Affinity, in_view: bool, scratch: &mut Scratch) -> Result<Bind, Problem> {
         match number(text) {
+            // The column would make it this very integer, each time that it is compared.
+            Some(Number::Integer(number)) if affinity != Affinity::Text => Ok(Bind::Integer(number)),
             Some(number) if numbers_bind_as_numbers(affinity, in_view) => Ok(number.bind()),
             _ => Bind::text(text, scratch),
         }
