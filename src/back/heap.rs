@@ -73,6 +73,7 @@ impl Arenas {
         }
         // SAFETY: not initialised; takes no argument. Connections need no mutexes; rusqlite insists on those of the library.
         check("SQLITE_CONFIG_MULTITHREAD", unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MULTITHREAD) })?;
+        check("SQLITE_CONFIG_MUTEX", super::mutexes::install())?;
         let heap: *mut c_void = self.heap.as_mut_ptr().cast();
         let (heap_bytes, unit) = (self.heap.len() as c_int, SQLITE_UNIT_BYTES as c_int);
         // SAFETY: the arena is static, ours alone through `&mut self`, and of the length that is named.

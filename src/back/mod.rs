@@ -11,6 +11,7 @@ mod error;
 pub mod heap;
 mod held;
 mod link;
+mod mutexes;
 mod named;
 pub mod open;
 mod own;
