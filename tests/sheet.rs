@@ -1,4 +1,4 @@
-//! memory_budget.md carries the sheet of the default preset exactly as `flagstone --budget` prints it.
+//! memory_budget.md carries the sheet of the default preset exactly as `flagstone --budget` prints it, and none of it stands in the binary.
 //!
 //! When it differs, the sizes have changed: look whether the page's words still hold, then
 //! `UPDATE_SHEET=1 cargo test --test sheet` puts the new sheet into the page.
@@ -26,4 +26,19 @@ fn the_page_carries_the_binarys_sheet() {
     } else {
         assert!(shown == sheet, "memory_budget.md is out of date; try: UPDATE_SHEET=1 cargo test --test sheet\n{sheet}");
     }
+}
+
+/// A static with one byte that is not zero stands in the file with all its others, and is read from there at each start.
+#[test]
+fn what_is_reserved_for_later_takes_no_room_in_the_binary() {
+    const WRITABLE: u64 = 2;
+    let bytes = std::fs::read(env!("CARGO_BIN_EXE_flagstone")).expect("the binary");
+    let field =
+        |at: usize, size: usize| bytes[at..at + size].iter().rev().fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
+    // An ELF file of 64 bits: where its program headers stand, how long each is, and how many there are.
+    let (table, size, count) = (field(0x20, 8) as usize, field(0x36, 2) as usize, field(0x38, 2) as usize);
+    let segments = (0..count).map(|at| table + at * size).filter(|&at| field(at, 4) == 1 && field(at + 4, 4) & WRITABLE != 0);
+    let (in_file, in_memory) = segments.fold((0, 0), |sum, at| (sum.0 + field(at + 0x20, 8), sum.1 + field(at + 0x28, 8)));
+    assert!(in_memory > flagstone::budget::SQLITE_HEAP_BYTES as u64, "the arenas were seen: {in_memory}");
+    assert!(in_file < 256 * 1024, "{in_file} of {in_memory} bytes of writable memory stand in the file");
 }

@@ -103,8 +103,8 @@ impl<const N: usize> Heap<N> {
         (first..first.wrapping_add(N)).contains(&block)
     }
 
-    /// Makes the whole region resident.
-    pub fn prefault(&self) {
+    /// Writes to every page of the region.
+    pub fn touch(&self) {
         self.with(|_, region| {
             let base = region.cast::<u8>();
             for at in (0..N).step_by(4096) {

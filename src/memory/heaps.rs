@@ -59,10 +59,12 @@ impl<const MAIN: usize, const ASIDE: usize> Heaps<MAIN, ASIDE> {
         self.overflows.load(Relaxed)
     }
 
-    /// Makes both regions resident.
+    /// Makes both regions resident, as [`prefault`](super::statics::prefault) does.
     pub fn prefault(&self) {
-        self.main.prefault();
-        self.aside.prefault();
+        if !super::statics::populates() {
+            self.main.touch();
+            self.aside.touch();
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::front::Front;
 use crate::front::mio_net::MioNet;
 use crate::front::net::Net;
 use crate::job::{Change, Micros};
-use crate::memory::statics::{populate, prefault};
+use crate::memory::statics::{populate, touch};
 use crate::ops::metrics::GapCause;
 use crate::ops::readings::Sandbox;
 use crate::ops::system::Sources;
@@ -193,5 +193,5 @@ impl Surroundings for Around {
 #[inline(never)]
 fn touch_stack() {
     let mut stack = [0_u8; STACK_BYTES];
-    prefault(&mut stack);
+    touch(&mut stack);
 }
