@@ -100,7 +100,7 @@ settings! {
     /// The longest answer body. A page of rows ends before it; a single row beyond it is an error.
     ANSWER_KIB = "FLAGSTONE_ANSWER_KIB" [128, 1024, 1024] "KiB";
     /// Answers that clients have not taken yet, all connections together, in blocks of 4 KiB.
-    OUTPUT_KIB = "FLAGSTONE_OUTPUT_KIB" [192, 6144, 32_768] "KiB";
+    OUTPUT_KIB = "FLAGSTONE_OUTPUT_KIB" [192, 4096, 32_768] "KiB";
     /// Answers kept for the next who ask the same, with their heads. 0 keeps none.
     CACHE_MIB = "FLAGSTONE_CACHE_MIB" [0, 25, 100] "MiB";
     /// How many answers are kept at most.
@@ -110,7 +110,7 @@ settings! {
     /// SQLite's heap: memsys5 in a static arena.
     SQLITE_HEAP_KIB = "FLAGSTONE_SQLITE_HEAP_KIB" [1024, 8192, 16_384] "KiB";
     /// SQLite's page cache: slots of the database's own page size.
-    SQLITE_PAGES_KIB = "FLAGSTONE_SQLITE_PAGES_KIB" [256, 4096, 16_384] "KiB";
+    SQLITE_PAGES_KIB = "FLAGSTONE_SQLITE_PAGES_KIB" [256, 3584, 16_384] "KiB";
     /// The longest text, blob or row inside SQLite; it bounds the largest allocation and by that the heap's fragmentation.
     SQLITE_LENGTH_KIB = "FLAGSTONE_SQLITE_LENGTH_KIB" [128, 1024, 1024] "KiB";
     /// Prepared statements held between requests.
@@ -193,11 +193,13 @@ const _: () = assert!(CACHE_BODY_BYTES <= ANSWER_BYTES, "FLAGSTONE_CACHE_BODY_BY
 pub const CACHE_TABLE: usize = (2 * CACHE_ENTRIES).next_power_of_two();
 /// Keys of evicted answers that are remembered: the policy wants twice the entries, in fours.
 pub const CACHE_GHOSTS: usize = (2 * CACHE_ENTRIES).next_multiple_of(4);
-/// What one entry costs beside its blocks: its place, its index slots, its share of the eviction lists and ghosts, its shortcuts from raw
-/// targets.
-pub const CACHE_ENTRY_STATE_BYTES: usize = 640;
+/// What so many entries cost beside their blocks: places, shares of the eviction lists and ghosts, and the index and the shortcuts from raw
+/// targets, which have a power of two of places.
+pub const fn cache_state_bytes(entries: usize) -> usize {
+    entries * 360 + (2 * entries).next_power_of_two() * 56 + 256
+}
 /// All entries' state: boxed at start in Rust's heap, which is larger by that; `front/cache.rs` asserts that it fits.
-pub const CACHE_STATE_BYTES: usize = CACHE_ENTRIES * CACHE_ENTRY_STATE_BYTES;
+pub const CACHE_STATE_BYTES: usize = cache_state_bytes(CACHE_ENTRIES);
 
 /// Answers that one connection may have ready and unsent: a pipelining client gets them in one writev.
 pub const PIPELINE: usize = 16;
@@ -215,12 +217,18 @@ pub const SQLITE_LENGTH_BYTES: usize = SQLITE_LENGTH_KIB * KIB;
 /// memsys5's smallest allocation in bytes: larger units lower the bound's ratio n, smaller ones waste less.
 pub const SQLITE_UNIT_BYTES: usize = 64;
 /// The most that SQLite may have allocated at any time so that no request ever fails by fragmentation: memsys5's published bound
-/// N >= M * (1 + log2(n) / 2) - n + 1 solved for M, with n the largest allocation (the longest value, rounded up to a
-/// power of two, and its header) in units of the smallest.
+/// N >= M * (1 + log2(n) / 2) - n + 1 solved for M. n is the largest allocation in units of the smallest: the longest value and its header,
+/// rounded up to a power of two, or the largest power of two within M, since nothing larger is ever given.
 pub const SQLITE_HEAP_LIMIT_BYTES: usize = {
-    let n = (2 * SQLITE_LENGTH_BYTES).next_power_of_two() / SQLITE_UNIT_BYTES;
     let units = SQLITE_HEAP_BYTES / SQLITE_UNIT_BYTES;
-    2 * (units + n - 1) / (2 + n.ilog2() as usize) * SQLITE_UNIT_BYTES
+    let mut n = (2 * SQLITE_LENGTH_BYTES).next_power_of_two() / SQLITE_UNIT_BYTES;
+    loop {
+        let most = 2 * (units + n - 1) / (2 + n.ilog2() as usize);
+        if n <= most {
+            break most * SQLITE_UNIT_BYTES;
+        }
+        n /= 2;
+    }
 };
 const _: () = assert!(
     SQLITE_HEAP_BYTES >= 4 * SQLITE_LENGTH_BYTES,
@@ -304,7 +312,7 @@ pub const PROCESS: &[Row] = &[
     row("answer heads and operators' pages", 2 * ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "2 x 8 KiB + 32 KiB + ROUTES x 768"),
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
     row("cache blocks", CACHE_BLOCKS * (CACHE_BLOCK_BYTES + 2), "CACHE_MIB, with 2 bytes of index a block"),
-    row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 640 bytes, beside HEAP_KIB in the Rust heap"),
+    row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 360 bytes and 56 for each place of their index, beside HEAP_KIB"),
     row("configurations", CONFIGS_BYTES, "3 x CONFIG_FILE_KIB + ROUTES x 320 + ROUTE_PARAMS x 192 + 40 KiB, in the Rust heap"),
     row("reading a configuration", CONFIG_ARENA_BYTES, "CONFIG_ARENA_KIB"),
     row("write batch", BATCH_BYTES, "BATCH x 720 bytes, beside HEAP_KIB"),

@@ -73,7 +73,7 @@ const STATE_BYTES: usize = CACHE_ENTRIES * size_of::<Entry>()
     + size_of::<CacheIndex<CACHE_TABLE>>()
     + size_of::<Eviction<CACHE_ENTRIES, CACHE_GHOSTS>>()
     + CACHE_TABLE * size_of::<Shortcut>();
-const _: () = assert!(STATE_BYTES <= CACHE_STATE_BYTES, "an entry's state is larger than CACHE_ENTRY_STATE_BYTES");
+const _: () = assert!(STATE_BYTES <= CACHE_STATE_BYTES, "the entries' state is larger than budget.rs has it");
 
 /// How long an answer is kept, and how far it may lag behind the data; all in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

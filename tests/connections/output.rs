@@ -13,7 +13,7 @@ const ANSWERED: &str = "flagstone_http_requests_total{route=\"rows\"";
 pub fn slow_readers(server: &Server, probe: &mut Probe) -> Vec<Wire> {
     let (mut readers, full) = (Vec::new(), probe.refused("output_full"));
     while probe.refused("output_full") == full {
-        assert!(readers.len() < 40, "the blocks hold 6 MiB");
+        assert!(readers.len() < 40, "the blocks hold 4 MiB");
         let answered = probe.sum(ANSWERED);
         let reader = Wire::small(server.address);
         reader.send(get(LARGE));
@@ -30,8 +30,9 @@ fn large_answers_are_refused_while_slow_readers_hold_the_blocks_and_small_ones_a
     let length = server.get(LARGE).body.len();
     assert!(length > 1_000_000, "{length}");
     let mut readers = slow_readers(&server, &mut probe);
-    assert!(readers.len() > 5, "{}", readers.len());
-    let mut client = Wire::to(server.address);
+    assert!(readers.len() > 3, "{}", readers.len());
+    // As small as theirs: what its socket takes at once would need no block.
+    let mut client = Wire::small(server.address);
     for _ in 0..20 {
         let refused = probe.refused("output_full");
         let answer = client.ask(LARGE);
@@ -43,7 +44,7 @@ fn large_answers_are_refused_while_slow_readers_hold_the_blocks_and_small_ones_a
             assert_eq!(client.ask(target).status, 200, "{target}");
         }
     }
-    assert!(probe.metric(BLOCKS) > 1000);
+    assert!(probe.metric(BLOCKS) > 700);
     let mut refused = 0;
     for reader in &mut readers {
         let answer = reader.answer();
