@@ -17,3 +17,4 @@ pub mod log_limit;
 pub mod memory_level;
 pub mod slope;
 pub mod wal_pin;
+pub mod watchdog;
