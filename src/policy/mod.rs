@@ -18,3 +18,4 @@ pub mod memory_level;
 pub mod sharing;
 pub mod slope;
 pub mod wal_pin;
+pub mod watchdog;
