@@ -1,8 +1,9 @@
-//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`.
+//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools pi-vm`.
 #![deny(unsafe_code)]
 
 mod durability;
 mod oracle;
+mod pi_vm;
 mod sim;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ tools: what the project checks itself with
     cargo run -p tools --release -- sim --seeds 1000     the front in a simulated world, from seeds
     cargo run -p tools --release -- oracle --seconds 60  answers while other processes commit: none may be stale
     cargo run -p tools --release -- durability           kills, power cuts, failing disks: what was acknowledged is there
+    cargo run -p tools -- pi-vm --tarball FILE           an emulated machine of 512 MB serves, and its power is cut
 
 tools COMMAND --help explains the options of each.
 ";
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some(oracle::CHILD) => Some(oracle::child_command as fn(_) -> _),
         Some(oracle::WRITER) => Some(oracle::writer_command as fn(_) -> _),
         Some("durability") => Some(durability::command as fn(_) -> _),
+        Some("pi-vm") => Some(pi_vm::command as fn(_) -> _),
         Some(durability::LOOK) => Some(durability::look_command as fn(_) -> _),
         Some(durability::REFERENCE) => Some(durability::reference_command as fn(_) -> _),
         _ => None,
@@ -67,7 +70,7 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim, oracle or durability".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle and durability"))),
+        Some("") => Err(Usage("a command is missing: sim, oracle, durability or pi-vm".to_owned())),
+        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability and pi-vm"))),
     }
 }
