@@ -1,9 +1,10 @@
-//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`.
+//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`, `tools pi-vm`.
 #![deny(unsafe_code)]
 
 mod chaos;
 mod durability;
 mod oracle;
+mod pi_vm;
 mod rig;
 mod sim;
 
@@ -17,6 +18,7 @@ tools: what the project checks itself with
     cargo run -p tools --release -- oracle --seconds 60  answers while other processes commit: none may be stale
     cargo run -p tools --release -- durability           kills, power cuts, failing disks: what was acknowledged is there
     cargo run -p tools --release -- chaos                each risk of the register provoked, each promise checked
+    cargo run -p tools -- pi-vm --tarball FILE           an emulated machine of 512 MB serves, and its power is cut
 
 tools COMMAND --help explains the options of each.
 ";
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Some(oracle::WRITER) => Some(oracle::writer_command as fn(_) -> _),
         Some("chaos") => Some(chaos::command as fn(_) -> _),
         Some("durability") => Some(durability::command as fn(_) -> _),
+        Some("pi-vm") => Some(pi_vm::command as fn(_) -> _),
         Some(durability::LOOK) => Some(durability::look_command as fn(_) -> _),
         Some(durability::REFERENCE) => Some(durability::reference_command as fn(_) -> _),
         _ => None,
@@ -71,7 +74,7 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim, oracle, durability or chaos".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability and chaos"))),
+        Some("") => Err(Usage("a command is missing: sim, oracle, durability, chaos or pi-vm".to_owned())),
+        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability, chaos and pi-vm"))),
     }
 }
