@@ -1,9 +1,10 @@
-//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`.
+//! The project's own tools: `tools --help` lists them.
 #![deny(unsafe_code)]
 
 mod chaos;
 mod durability;
 mod oracle;
+mod package;
 mod rig;
 mod sim;
 
@@ -17,6 +18,7 @@ tools: what the project checks itself with
     cargo run -p tools --release -- oracle --seconds 60  answers while other processes commit: none may be stale
     cargo run -p tools --release -- durability           kills, power cuts, failing disks: what was acknowledged is there
     cargo run -p tools --release -- chaos                each risk of the register provoked, each promise checked
+    cargo run -p tools -- package                        binaries, archives and packages, in target/package
 
 tools COMMAND --help explains the options of each.
 ";
@@ -67,11 +69,12 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
     let name = arguments.next().unwrap_or_default();
     match name.to_str() {
         Some("sim") => sim::command::command(arguments),
+        Some("package") => package::command(arguments),
         Some("-h" | "--help") => {
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim, oracle, durability or chaos".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability and chaos"))),
+        Some("") => Err(Usage("a command is missing".to_owned())),
+        _ => Err(Usage(format!("{name:?} is no command of these"))),
     }
 }
