@@ -1,21 +1,25 @@
-//! Build script: what `--version` tells of the source and the target. Knows git, and does without it.
+//! Build script: what `--version` tells of the source and the target. By git, or without it by `FLAGSTONE_COMMIT` and `SOURCE_DATE_EPOCH`, which win.
 
 use std::process::Command;
 
 fn main() {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+    let said = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_string()).filter(|text| !text.is_empty())
     };
-    let commit = git(&["rev-parse", "--short=12", "HEAD"]);
-    // The commit's date, not today's: equal sources give equal bytes.
-    let date = git(&["log", "-1", "--format=%cs"]);
+    let told = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let commit = told("FLAGSTONE_COMMIT").or_else(|| said("git", &["rev-parse", "--short=12", "HEAD"]));
+    // The commit's time, not today's: equal sources give equal bytes.
+    let time = told("SOURCE_DATE_EPOCH").or_else(|| said("git", &["log", "-1", "--format=%ct"]));
+    let date = time.and_then(|seconds| said("date", &["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%d"]));
     let target = std::env::var("TARGET").unwrap_or_default();
     println!("cargo:rustc-env=FLAGSTONE_BUILD_COMMIT={}", commit.as_deref().unwrap_or("no commit"));
     println!("cargo:rustc-env=FLAGSTONE_BUILD_DATE={}", date.as_deref().unwrap_or("no date"));
     println!("cargo:rustc-env=FLAGSTONE_BUILD_TARGET={target}");
     println!("cargo:rerun-if-changed=src/build.rs");
-    if let Some(folder) = git(&["rev-parse", "--git-dir"]) {
+    println!("cargo:rerun-if-env-changed=FLAGSTONE_COMMIT");
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    if let Some(folder) = said("git", &["rev-parse", "--git-dir"]) {
         println!("cargo:rerun-if-changed={folder}/HEAD");
         println!("cargo:rerun-if-changed={folder}/logs/HEAD");
     }

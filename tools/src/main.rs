@@ -1,9 +1,10 @@
-//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`, `tools pi-vm`.
+//! The project's own tools: `tools --help` lists them.
 #![deny(unsafe_code)]
 
 mod chaos;
 mod durability;
 mod oracle;
+mod package;
 mod pi_vm;
 mod rig;
 mod sim;
@@ -19,6 +20,7 @@ tools: what the project checks itself with
     cargo run -p tools --release -- durability           kills, power cuts, failing disks: what was acknowledged is there
     cargo run -p tools --release -- chaos                each risk of the register provoked, each promise checked
     cargo run -p tools -- pi-vm --tarball FILE           an emulated machine of 512 MB serves, and its power is cut
+    cargo run -p tools -- package                        binaries, archives and packages, in target/package
 
 tools COMMAND --help explains the options of each.
 ";
@@ -70,11 +72,12 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
     let name = arguments.next().unwrap_or_default();
     match name.to_str() {
         Some("sim") => sim::command::command(arguments),
+        Some("package") => package::command(arguments),
         Some("-h" | "--help") => {
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim, oracle, durability, chaos or pi-vm".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability, chaos and pi-vm"))),
+        Some("") => Err(Usage("a command is missing".to_owned())),
+        _ => Err(Usage(format!("{name:?} is no command of these"))),
     }
 }

@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::machine::{Machine, Parts};
-use crate::durability::clients::{self, Line};
+use crate::durability::clients;
+use crate::rig::line::Line;
 use crate::durability::ledger::{Cut, Findings, Ledger};
 use crate::durability::{look, record};
 

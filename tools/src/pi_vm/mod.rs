@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::durability::clients::Line;
+use crate::rig::line::Line;
 use cuts::Cuts;
 use machine::Parts;
 use options::{Options, Program};

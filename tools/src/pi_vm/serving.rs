@@ -4,7 +4,7 @@ use std::io::{self, Error};
 use std::path::Path;
 
 use super::machine::{Machine, Parts};
-use crate::durability::clients::Line;
+use crate::rig::line::Line;
 
 /// Requests for each boot; the first of each target is a miss.
 const REQUESTS: u32 = 1000;
