@@ -1,4 +1,4 @@
-//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`.
+//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`, `tools soak`.
 #![deny(unsafe_code)]
 
 mod chaos;
@@ -17,6 +17,7 @@ tools: what the project checks itself with
     cargo run -p tools --release -- oracle --seconds 60  answers while other processes commit: none may be stale
     cargo run -p tools --release -- durability           kills, power cuts, failing disks: what was acknowledged is there
     cargo run -p tools --release -- chaos                each risk of the register provoked, each promise checked
+    cargo run -p tools --release -- soak                 ten million requests, and nothing is left of them
 
 tools COMMAND --help explains the options of each.
 ";
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Some("oracle") => Some(oracle::command as fn(_) -> _),
         Some(rig::process::CHILD) => Some(rig::process::child_command as fn(_) -> _),
         Some(oracle::WRITER) => Some(oracle::writer_command as fn(_) -> _),
+        Some("soak") => Some(chaos::soak::command as fn(_) -> _),
         Some("chaos") => Some(chaos::command as fn(_) -> _),
         Some("durability") => Some(durability::command as fn(_) -> _),
         Some(durability::LOOK) => Some(durability::look_command as fn(_) -> _),
@@ -71,7 +73,7 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim, oracle, durability or chaos".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability and chaos"))),
+        Some("") => Err(Usage("a command is missing: sim, oracle, durability, chaos or soak".to_owned())),
+        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability, chaos and soak"))),
     }
 }

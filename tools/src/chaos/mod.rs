@@ -8,6 +8,7 @@
 //! operator  the pages at /-/                           watch      by what a fault is seen, and when
 //! probe     critical routes and health, over and over  crowd      many connections in one thread
 //! question  what is asked, and what is true            tally      what became of it
+//! soak      ten million requests, and nothing is left of them
 //! ```
 
 mod cgroup;
@@ -23,6 +24,7 @@ mod rows;
 mod run;
 mod scene;
 mod server;
+pub mod soak;
 mod tally;
 mod trial;
 mod watch;
