@@ -21,6 +21,7 @@ tools: what the project checks itself with
     cargo run -p tools --release -- chaos                each risk of the register provoked, each promise checked
     cargo run -p tools -- pi-vm --tarball FILE           an emulated machine of 512 MB serves, and its power is cut
     cargo run -p tools -- package                        binaries, archives and packages, in target/package
+    cargo run -p tools --release -- soak                 ten million requests, and nothing is left of them
 
 tools COMMAND --help explains the options of each.
 ";
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Some("oracle") => Some(oracle::command as fn(_) -> _),
         Some(rig::process::CHILD) => Some(rig::process::child_command as fn(_) -> _),
         Some(oracle::WRITER) => Some(oracle::writer_command as fn(_) -> _),
+        Some("soak") => Some(chaos::soak::command as fn(_) -> _),
         Some("chaos") => Some(chaos::command as fn(_) -> _),
         Some("durability") => Some(durability::command as fn(_) -> _),
         Some("pi-vm") => Some(pi_vm::command as fn(_) -> _),

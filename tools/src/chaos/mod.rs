@@ -8,12 +8,14 @@
 //! operator  the pages at /-/                           watch      by what a fault is seen, and when
 //! probe     critical routes and health, over and over  crowd      many connections in one thread
 //! question  what is asked, and what is true            tally      what became of it
+//! soak      ten million requests, nothing is left         plant      a proxy with a fault that must be found
 //! ```
 
 mod cgroup;
 mod crowd;
 mod operator;
 mod options;
+mod plant;
 mod probe;
 mod question;
 mod register;
@@ -23,6 +25,7 @@ mod rows;
 mod run;
 mod scene;
 mod server;
+pub mod soak;
 mod tally;
 mod trial;
 mod watch;

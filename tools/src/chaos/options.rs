@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
+use super::plant::Fault;
+
 /// What `--help` prints.
 pub const HELP: &str = "\
 tools chaos [OPTIONS]: does the server keep the promises of its risk register?
@@ -20,6 +22,8 @@ showed it, when it did not heal, or when memory grew. What this machine cannot d
     --overload S       how long the overload lasts (default 60, with --quick 10)
     --list             the rows, and what each does
     --server PATH      a flagstone; without it one is built
+    --plant FAULT      put a proxy with a known fault in front, which must be found: flip, pause, blind, forget, terse;
+                       or honest, which must pass
     --arm64 PATH       a flagstone for ARM64, to be run by qemu-aarch64; without it that row is skipped
 
 Exit: 0 no row is red; 1 not so; 64 usage; 70 the harness itself failed.
@@ -41,6 +45,8 @@ pub struct Options {
     pub list: bool,
     /// The server; built when absent.
     pub server: Option<PathBuf>,
+    /// A fault on purpose.
+    pub plant: Option<Fault>,
     /// One for ARM64.
     pub arm64: Option<PathBuf>,
 }
@@ -69,6 +75,11 @@ pub fn parse(arguments: impl Iterator<Item = OsString>, names: &[&str]) -> Resul
             }
             Long("list") => options.list = true,
             Long("server") => options.server = Some(parser.value()?.into()),
+            Long("plant") => {
+                let name = parser.value()?.string()?;
+                let fault = Fault::named(&name).ok_or_else(|| format!("--plant {name}: tools chaos --help names them"))?;
+                options.plant = Some(fault);
+            }
             Long("arm64") => options.arm64 = Some(parser.value()?.into()),
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected()),
@@ -90,7 +101,7 @@ mod tests {
         let options = parsed(&["--only", "two", "--quick", "--overload", "3"]).unwrap().unwrap();
         assert_eq!((options.only, options.quick, options.overload), (vec!["two".to_owned()], true, Some(Duration::from_secs(3))));
         assert!(parsed(&["--help"]).unwrap().is_none());
-        for wrong in [["--only", "three"], ["--overload", "0"], ["--overload", "-1"], ["--what", "x"]] {
+        for wrong in [["--only", "three"], ["--overload", "0"], ["--overload", "-1"], ["--plant", "none"], ["--what", "x"]] {
             assert!(parsed(&wrong).is_err(), "{wrong:?}");
         }
     }

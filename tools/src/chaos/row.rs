@@ -10,6 +10,9 @@ use super::watch::Sign;
 /// Memory beyond its measure before, in bytes, that is no growth: pages that are first touched late.
 const MEMORY_SLACK: u64 = 256 * 1024;
 
+/// The longest time without a critical answer, where a row says nothing else: much of it is for a machine that is busy with other things.
+const GAP: Duration = Duration::from_secs(2);
+
 /// One of them.
 pub struct Row {
     /// Its name on the command line.
@@ -48,8 +51,8 @@ impl Row {
         risks: &[],
         signs: &[],
         allows: &[],
-        gap: Duration::from_secs(1),
-        fresh_gap: Duration::from_secs(1),
+        gap: GAP,
+        fresh_gap: GAP,
         heal: Duration::from_secs(35),
         weighs: true,
         quick: false,
@@ -160,8 +163,8 @@ mod tests {
         red(|findings| findings.tally.add(Judgement::Wrong("x".to_owned()), Duration::ZERO), "1 wrong");
         red(|findings| findings.tally.add(Judgement::Refused(500), Duration::ZERO), "1 answers 500");
         red(|findings| findings.tally.served = 0, "nothing was served");
-        red(|findings| findings.gaps.0 = Duration::from_secs(2), "(stale allowed) went");
-        red(|findings| findings.gaps.1 = Duration::from_secs(2), "(fresh) went");
+        red(|findings| findings.gaps.0 = Duration::from_secs(3), "(stale allowed) went");
+        red(|findings| findings.gaps.1 = Duration::from_secs(3), "(fresh) went");
         red(|findings| findings.memory.1 = 2001, "on the sheet");
         red(|findings| findings.memory.2 = 1001 + MEMORY_SLACK, "memory grew");
         red(|findings| findings.writes.1 = 1, "are lost");

@@ -51,7 +51,7 @@ fn tried(row: &Row, options: &Options, program: &Path) -> Result<Findings, Stop>
     };
     (row.prepare)(&mut start, &mut leftovers)?;
     let scene = scene.at(&start.database)?;
-    let trial = Trial::start(row, options.quick, options.overload(), scene, start)?;
+    let trial = Trial::start(row, options, scene, start)?;
     let probers = provoke(&trial)?;
     let mut findings = findings(&trial, probers)?;
     end(&trial, &mut findings)?;

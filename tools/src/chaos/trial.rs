@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::crowd::{self, Crowded, Manner};
 use super::operator::Operator;
+use super::options::Options;
+use super::plant::Proxy;
 use super::probe::Shared;
 use super::question::{Judgement, Question};
 use super::row::Row;
@@ -94,6 +96,8 @@ pub struct Trial<'a> {
     /// Who watches them.
     pub watch: Watch,
     start: Start,
+    /// Faults on purpose, in front of the server.
+    _proxies: Vec<Proxy>,
     server: Mutex<Option<Server>>,
     notes: Mutex<Notes>,
     calm_descriptors: Mutex<usize>,
@@ -109,20 +113,29 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn start(row: &'a Row, quick: bool, overload: Duration, scene: Scene, mut start: Start) -> Result<Self, Stop> {
-        let server = Server::start(&start)?;
+    pub fn start(row: &'a Row, options: &Options, scene: Scene, mut start: Start) -> Result<Self, Stop> {
+        let mut server = Server::start(&start)?;
         // A server that is started again is where it was.
         start.ports = (server.address.port(), server.operators.port());
+        let mut proxies = Vec::new();
+        if let Some(fault) = options.plant {
+            for address in [&mut server.address, &mut server.operators] {
+                let proxy = Proxy::start(*address, fault)?;
+                *address = proxy.address;
+                proxies.push(proxy);
+            }
+        }
         let operator = Operator::new(server.operators, &scene.token);
         Ok(Self {
             row,
-            quick,
-            overload,
+            quick: options.quick,
+            overload: options.overload(),
             scene,
             shared: Shared::default(),
             operator,
             watch: Watch::new(),
             start,
+            _proxies: proxies,
             server: Mutex::new(Some(server)),
             notes: Mutex::default(),
             calm_descriptors: Mutex::new(usize::MAX),
