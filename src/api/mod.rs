@@ -12,6 +12,7 @@
 pub mod affinity;
 pub mod canonical;
 pub mod catalog;
+pub mod drill_order;
 pub mod filter;
 #[cfg(test)]
 mod fixture;

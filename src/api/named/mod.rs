@@ -9,7 +9,7 @@
 
 pub mod bound;
 pub mod elements;
-mod json;
+pub(super) mod json;
 pub mod matching;
 pub mod media;
 mod refusal;
