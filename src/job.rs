@@ -4,9 +4,12 @@
 //! ever holds a reference into the other.
 
 mod batch;
+mod faults;
+pub mod skew;
 mod tables;
 
 pub use batch::{Batch, BatchEnd, Commit, Done, Item, Written};
+pub use faults::Faults;
 pub use tables::TableSet;
 
 use crate::api::problem::Problem;

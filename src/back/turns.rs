@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use rusqlite::{Connection, ffi};
 
-use crate::job::{Go, Micros};
+use crate::job::{Go, Micros, skew};
 
 /// Virtual machine steps between two looks at the clock.
 const STEPS: c_int = 1000;
@@ -38,7 +38,8 @@ thread_local! {
     static CURRENT: Cell<*const Turns<'static>> = const { Cell::new(std::ptr::null()) };
 }
 
-/// Gives the front the time for which SQLite wants to sleep; false when no job runs. Ends early when the job is to stop.
+/// Gives the front the time for which SQLite wants to sleep; false when no job runs, or a turn runs already. Ends early when the job is to
+/// stop.
 pub fn pause(micros: Micros) -> bool {
     let current = CURRENT.get();
     if current.is_null() {
@@ -46,6 +47,9 @@ pub fn pause(micros: Micros) -> bool {
     }
     // SAFETY: `with_turns` sets the pointer to a frame that outlives its guard, which sets it back; it is reached by shared references.
     let turns = unsafe { &*current };
+    if !turns.turn_is_there() {
+        return false;
+    }
     let end = turns.now() + micros;
     while turns.now() < end && turns.must_stop().is_none() {
         turns.take_turn(end - turns.now().min(end));
@@ -94,9 +98,9 @@ pub struct Turns<'t> {
 }
 
 impl<'t> Turns<'t> {
-    /// The time since the start.
+    /// The time since the start, as the front tells it.
     pub fn now(&self) -> Micros {
-        self.started.elapsed().as_micros() as Micros
+        self.started.elapsed().as_micros() as Micros + skew::monotonic()
     }
 
     /// Looks at the clock, gives the front its turn when it is due, and says whether the work must stop. Called by SQLite in long
@@ -154,10 +158,15 @@ impl<'t> Turns<'t> {
 
     /// Whether [`Turns::take_turn`] would give one, to a front that is whole.
     fn has_turn(&self) -> bool {
+        self.turn_is_there() && self.stopped.get() != Some(Stopped::Panicked)
+    }
+
+    /// Whether no turn runs.
+    fn turn_is_there(&self) -> bool {
         let turn = self.turn.take();
         let there = turn.is_some();
         self.turn.set(turn);
-        there && self.stopped.get() != Some(Stopped::Panicked)
+        there
     }
 
     fn take_turn(&self, wait: Micros) {
@@ -216,7 +225,7 @@ unsafe extern "C" fn progress(frame: *mut c_void) -> c_int {
 pub fn with_turns<R>(
     conn: &Connection, started: Instant, deadline: Micros, turn: Turn<'_>, body: impl FnOnce(&Turns<'_>) -> R,
 ) -> (R, Micros) {
-    let began = started.elapsed().as_micros() as Micros;
+    let began = started.elapsed().as_micros() as Micros + skew::monotonic();
     let turns = Turns {
         turn: Cell::new(Some(turn)),
         started,

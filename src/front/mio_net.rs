@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::net::{Accepted, EVENTS, Net, Peer, Ready, Token};
-use crate::job::{Micros, SlotId};
+use crate::job::{Micros, SlotId, skew};
 
 const STOP: mio::Token = mio::Token(usize::MAX - 1);
 const WAKE: mio::Token = mio::Token(usize::MAX - 2);
@@ -77,11 +77,11 @@ impl Net for MioNet {
     type Socket = OwnedFd;
 
     fn now(&self) -> Micros {
-        self.started.elapsed().as_micros() as Micros
+        self.started.elapsed().as_micros() as Micros + skew::monotonic()
     }
 
     fn unix_time(&self) -> u64 {
-        SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
+        skew::told(SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()))
     }
 
     fn wait(&mut self, timeout: Option<Micros>, events: &mut heapless::Vec<Ready, EVENTS>) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The files that the shim opens: the default VFS's, each with a method table of ours and a few words of ours behind it.
 //!
-//! A table is a copy of the one that the default VFS gave the file, with `xWrite` and `xSync` exchanged, so locks, shared memory and file
+//! A table is a copy of the one that the default VFS gave the file, with `xRead`, `xWrite` and `xSync` exchanged, so locks, shared memory and file
 //! controls stay what they were and get the structure that they know. What the two need to know of a file stands in the same allocation:
 //! the shim asks SQLite for a larger structure than the default VFS does, so nothing is looked up and nothing allocated.
 #![allow(unsafe_code)]
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
 use rustix::fs::{fstat, stat};
 
-use super::super::sync;
+use super::super::{sync, turns};
 use super::{counters, faults};
 use crate::budget::TEMP_FILE_BYTES;
 use crate::job::Micros;
@@ -57,7 +57,7 @@ struct Methods {
 static TABLES: [OnceLock<Methods>; 4] = [const { OnceLock::new() }; 4];
 
 fn table(base: &'static sqlite3_io_methods) -> Option<&'static Methods> {
-    let copy = sqlite3_io_methods { xWrite: Some(write), xSync: Some(sync_file), ..*base };
+    let copy = sqlite3_io_methods { xRead: Some(read), xWrite: Some(write), xSync: Some(sync_file), ..*base };
     TABLES.iter().map(|place| place.get_or_init(|| Methods { base, copy })).find(|methods| ptr::eq(methods.base, base))
 }
 
@@ -118,7 +118,7 @@ pub(super) unsafe fn adopt(file: *mut sqlite3_file, name: *const c_char, flags: 
     let folder = flags & ffi::SQLITE_OPEN_CREATE != 0 && matches!(kind, Kind::Wal | Kind::Journal);
     // SAFETY: the caller's promise; the place is aligned, as SQLite's allocations and its files within them are, to 8.
     unsafe { tail(file).write(Tail { base, fd, kind, folder }) };
-    // SAFETY: the copy differs from the table it replaces in two functions, for which the tail is there.
+    // SAFETY: the copy differs from the table it replaces in three functions, for which the tail is there.
     unsafe { (*file).pMethods = &methods.copy };
 }
 
@@ -140,6 +140,24 @@ unsafe fn descriptor(file: *mut sqlite3_file, name: *const c_char) -> Option<Raw
     // SAFETY: only asked what it is; if it is no descriptor the kernel says so.
     let opened = fstat(unsafe { BorrowedFd::borrow_raw(fd) }).ok()?;
     ((named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)).then_some(fd)
+}
+
+/// xRead: the default VFS's, but for drills. A slow read gives the front its turns; where there are none to give, it is not slow.
+unsafe extern "C" fn read(file: *mut sqlite3_file, into: *mut c_void, count: c_int, offset: sqlite3_int64) -> c_int {
+    // SAFETY: this method is on files that `adopt` has given their tail.
+    let Tail { base, kind, .. } = unsafe { *tail(file) };
+    if kind != Kind::Temporary {
+        let (delay_ms, fails) = faults::next_read();
+        if delay_ms > 0 {
+            turns::pause(Micros::from(delay_ms) * 1000);
+        }
+        if let Some(code) = fails {
+            return code;
+        }
+    }
+    let Some(base_read) = base.xRead else { return ffi::SQLITE_IOERR_READ };
+    // SAFETY: the arguments are SQLite's own, for a file that the default VFS opened.
+    unsafe { base_read(file, into, count, offset) }
 }
 
 /// xWrite: the default VFS's, counted; for temporary files within the quota, "disk full" beyond it.
@@ -178,7 +196,7 @@ unsafe extern "C" fn sync_file(file: *mut sqlite3_file, flags: c_int) -> c_int {
         Some(Err(_)) => ffi::SQLITE_IOERR_FSYNC,
         plain => {
             if plain.is_none() && delay_ms > 0 {
-                std::thread::sleep(Duration::from_millis(delay_ms.into()));
+                delay(Duration::from_millis(delay_ms.into()));
             }
             // SAFETY: the arguments are SQLite's own, for a file that the default VFS opened.
             base.xSync.map_or(ffi::SQLITE_IOERR_FSYNC, |base_sync| unsafe { base_sync(file, flags) })
@@ -195,6 +213,14 @@ unsafe extern "C" fn sync_file(file: *mut sqlite3_file, flags: c_int) -> c_int {
     }
     counters::synced(began.elapsed().as_micros() as Micros, by_ring.is_some(), code != ffi::SQLITE_OK);
     code
+}
+
+/// Lets a plain sync take longer, in turns for the front where there are any.
+fn delay(by: Duration) {
+    let end = Instant::now() + by;
+    if !turns::pause_until(1000, || Instant::now() >= end) {
+        std::thread::sleep(end.saturating_duration_since(Instant::now()));
+    }
 }
 
 /// The descriptor that the shim knows of a file, and whether SQLite's VFS has yet to sync its folder.
