@@ -71,8 +71,11 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
     front.set_freshness(Some(back.freshness()));
     let end = loop {
         turn(front, Wait::UntilEvent);
+        if let Some(faults) = front.take_faults() {
+            back.obey(faults);
+        }
         let mut lost = false;
-        while let Some(work) = front.next_work() {
+        while let Some(work) = next_work(front) {
             match work {
                 Work::Job(job) => match job.task {
                     Task::Change(change) => {
@@ -80,7 +83,7 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
                         // What comes next may need the database opened otherwise.
                         break;
                     }
-                    _ => run_job(front, back, reply, job),
+                    _ => lost |= run_job(front, back, reply, job),
                 },
                 Work::Batch(batch) => lost |= run_batch(front, back, reply, batch),
             }
@@ -94,13 +97,9 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         let mut reload = front.take_reload();
         if front.now() >= look_at {
             look_at = front.now() + LOOK;
-            reload |= around.configuration_edited();
-            back.read(&mut front.readings.database);
-            front.readings.disk = back.disk();
-            front.readings.database.ready = true;
-            around.read(front);
-            front.tick();
-            if around.database_replaced() {
+            let (edited, replaced) = look(front, back, around);
+            reload |= edited;
+            if replaced {
                 front.metrics.reopens += 1;
                 break End::DatabaseReplaced;
             }
@@ -110,7 +109,7 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
             && !lost
             && let Some(job) = front.next_warming()
         {
-            run_job(front, back, reply, job);
+            lost |= run_job(front, back, reply, job);
         }
         if lost {
             front.metrics.reopens += 1;
@@ -132,19 +131,48 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
     end
 }
 
+/// Takes the readings and does what is done once a second; whether the configuration's file was edited, and the database's replaced. A panic
+/// in one reading leaves the others for the next second.
+fn look<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>, around: &mut S) -> (bool, bool) {
+    let mut seen = (false, false);
+    let looked = catch_unwind(AssertUnwindSafe(|| {
+        seen = (around.configuration_edited(), around.database_replaced());
+        back.read(&mut front.readings.database);
+        front.readings.disk = back.disk();
+        front.readings.database.ready = true;
+        around.read(front);
+        front.tick();
+    }));
+    if looked.is_err() {
+        log::error!("a panic while readings were taken");
+        rescue(front);
+    }
+    seen
+}
+
+/// The next work for the back. After a panic in choosing it those who were chosen are answered, and the others have their turn.
+fn next_work<N: Net>(front: &mut Front<N>) -> Option<Work> {
+    catch_unwind(AssertUnwindSafe(|| front.next_work())).unwrap_or_else(|_| {
+        log::error!("a panic while work was chosen");
+        rescue(front);
+        front.close_lost();
+        None
+    })
+}
+
 /// Serves what needs no database, and answers the rest with 503, until it is time to try opening it again.
 pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Reply, around: &mut S) -> Option<End> {
     front.readings.database.ready = false;
     let until = front.now() + REOPEN;
     while front.now() < until {
         turn(front, Wait::AtMost(until - front.now()));
-        while let Some(work) = front.next_work() {
+        while let Some(work) = next_work(front) {
             let mut problem = Problem::new(503, "no-database", "The database cannot be opened")
                 .detail(format_args!("Its file is missing or was replaced by one that cannot be served."))
                 .hint(format_args!("the server's log says why; it tries again ten times a second"));
             problem.retry_after = Some(1);
             match work {
-                Work::Job(job) => front.finish(job, Outcome::Problem(problem), reply),
+                Work::Job(job) => finish(front, job, Outcome::Problem(problem), reply),
                 Work::Batch(mut batch) => {
                     batch.items.iter_mut().for_each(|item| item.outcome = Some(Written::Problem(problem.clone())));
                     finish_batch(front, batch, BatchEnd::Ended(Commit::NONE), reply);
@@ -160,53 +188,87 @@ pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Repl
     None
 }
 
+/// After a panic in the front. A second one, in this, is the end of nothing either.
+fn rescue<N: Net>(front: &mut Front<N>) {
+    if catch_unwind(AssertUnwindSafe(|| front.rescue())).is_err() {
+        log::error!("a panic while another was cleared away");
+    }
+}
+
 /// A panic in the front ends the connection that was being served, and nothing else.
 fn turn<N: Net>(front: &mut Front<N>, wait: Wait) {
     if catch_unwind(AssertUnwindSafe(|| front.turn(wait))).is_err() {
-        front.close_served_after_panic();
+        rescue(front);
     }
 }
 
 /// A turn from inside SQLite's work; a panic in it ends the connection that was being served, and not the work.
 pub fn nested_turn<N: Net>(front: &mut Front<N>, wait: Micros) -> Go {
-    catch_unwind(AssertUnwindSafe(|| front.nested_turn(wait))).unwrap_or_else(|_| {
-        front.close_served_after_panic();
+    let go = catch_unwind(AssertUnwindSafe(|| front.nested_turn(wait))).unwrap_or_else(|_| {
+        rescue(front);
         Go::On
-    })
+    });
+    // What a drill orders meanwhile holds for the work that goes on, too.
+    if let Some(faults) = front.ordered_faults() {
+        crate::back::vfs::faults::obey(faults);
+    }
+    go
 }
 
-/// Runs one job and hands its outcome to the front; a panic in either ends one connection at most.
-pub fn run_job<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, job: Job) {
+/// Runs one job and hands its outcome to the front; whether the connection is lost. A panic in the back is answered, and what it has left
+/// is cleared away; one in the front ends one connection at most.
+pub fn run_job<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, job: Job) -> bool {
+    if front.wants_panic(0) {
+        back.strike();
+    }
     let ran = catch_unwind(AssertUnwindSafe(|| back.run(&job, reply, &mut |wait| nested_turn(front, wait))));
     front.metrics.gap(GapCause::Opcode, back.take_longest_gap());
+    let sound = ran.is_ok() || recover(back);
     match ran {
-        Ok(outcome) => {
-            let (slot, finished) = (job.slot, catch_unwind(AssertUnwindSafe(|| front.finish(job, outcome, reply))));
-            if finished.is_err() {
-                log::error!("answering slot {} failed", slot.index);
-                front.close_served_after_panic();
-            }
-        }
+        Ok(outcome) => finish(front, job, outcome, reply),
         Err(_) => front.job_panicked(job.slot, job.exchange),
     }
+    !sound
+}
+
+/// Hands a job's outcome to the front; what a panic in that leaves without an answer is closed.
+fn finish<N: Net>(front: &mut Front<N>, job: Job, outcome: Outcome, reply: &Reply) {
+    if catch_unwind(AssertUnwindSafe(|| front.finish(job, outcome, reply))).is_err() {
+        log::error!("a panic while a job was answered");
+        rescue(front);
+        front.close_lost();
+    }
+}
+
+/// After a panic in a job: whether the connection can still be used.
+fn recover(back: &mut Back<'_>) -> bool {
+    let sound = catch_unwind(AssertUnwindSafe(|| back.recover())).unwrap_or(false);
+    if !sound {
+        log::error!("a job panicked, and nobody knows where the connection stands: the database is opened anew");
+    }
+    sound
 }
 
 /// Runs one batch and hands its outcomes to the front; whether the connection is lost.
 fn run_batch<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, mut batch: Box<Batch>) -> bool {
+    if front.wants_panic(batch.items.len()) {
+        back.strike();
+    }
     let ran = catch_unwind(AssertUnwindSafe(|| back.write(&mut batch, reply, &mut |wait| nested_turn(front, wait))));
     front.metrics.gap(GapCause::Fsync, back.take_longest_gap());
     front.readings.disk = back.disk();
+    let mut fallen = back.take_fallen();
     let end = ran.unwrap_or_else(|_| {
         // Nobody knows how far it came: whoever has no outcome is told so, and the connection is opened anew.
-        front.metrics.panics += 1;
-        let problem = Problem::internal();
+        fallen.alone += 1;
         let open = batch.items.iter_mut().filter(|item| item.outcome.is_none());
-        open.for_each(|item| item.outcome = Some(Written::Problem(problem.clone())));
+        open.for_each(|item| item.outcome = Some(Written::Panicked));
         BatchEnd::Lost
     });
     if end == BatchEnd::Lost {
         log::error!("a sync failed, or a batch came to no end: the database is opened anew");
     }
+    front.batch_panicked(fallen.shared, fallen.alone);
     finish_batch(front, batch, end, reply);
     end == BatchEnd::Lost
 }
@@ -220,7 +282,7 @@ fn finish_batch<N: Net>(front: &mut Front<N>, mut batch: Box<Batch>, end: BatchE
         let slot = item.slot;
         if catch_unwind(AssertUnwindSafe(|| front.finish_write(item, end, reply))).is_err() {
             log::error!("answering slot {} failed", slot.index);
-            front.close_served_after_panic();
+            rescue(front);
         }
     }
     front.put_batch_back(batch);
@@ -231,7 +293,7 @@ fn run_change<N: Net, S: Surroundings>(
     front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Reply, around: &mut S, job: Job, wanted: Change,
 ) {
     let outcome = change(front, back, around, wanted).map_or_else(Outcome::Problem, |()| Outcome::Changed);
-    front.finish(job, outcome, reply);
+    finish(front, job, outcome, reply);
 }
 
 /// A panic in a change leaves the running configuration as it is.

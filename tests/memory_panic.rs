@@ -3,6 +3,7 @@
 //! There is no way to make the released server panic, so the network does it here: a scripted one, in which each step sends one request
 //! and says where the panic is.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -67,9 +68,9 @@ const SCRIPT: &[Part] = &[
     step("after it", At::Nowhere, "/tables/t/1", Some(200), 0),
     step("a panic in a turn inside a query", At::NestedTurn, "/tables/slow", Some(200), 2),
     step("after it", At::Nowhere, "/tables/t/1", Some(200), 0),
-    step("a panic while a job is answered", At::Finish, "/tables/t/1", None, 2),
+    step("a panic while a job is answered", At::Finish, "/tables/t/1", Some(500), 2),
     step("after it", At::Nowhere, "/tables/t/1", Some(200), 0),
-    step("a panic with a text of its own", At::FinishWithText, "/tables/t/1", None, 5),
+    step("a panic with a text of its own", At::FinishWithText, "/tables/t/1", Some(500), 5),
     step("an error of SQLite's", At::Nowhere, "/tables/failing", Some(500), 0),
     step("after it", At::Nowhere, "/tables/slow", Some(200), 0),
 ];
@@ -87,7 +88,8 @@ struct Scripted {
     started: Instant,
     /// Steps that were begun.
     begun: usize,
-    at: At,
+    at: Cell<At>,
+    turn_begins: Cell<bool>,
     request: heapless::Vec<u8, 256>,
     answer: heapless::Vec<u8, 4096>,
     connecting: bool,
@@ -101,7 +103,8 @@ impl Scripted {
         Scripted {
             started: Instant::now(),
             begun: 0,
-            at: At::Nowhere,
+            at: Cell::new(At::Nowhere),
+            turn_begins: Cell::new(false),
             request: heapless::Vec::new(),
             answer: heapless::Vec::new(),
             connecting: false,
@@ -133,17 +136,18 @@ impl Scripted {
         for part in ["GET ", step.target, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"] {
             self.request.extend_from_slice(part.as_bytes()).expect("a short target");
         }
-        (self.at, self.connecting, self.request_read) = (step.at, true, false);
+        self.at.set(step.at);
+        (self.connecting, self.request_read) = (true, false);
         let heap = HEAP.readings();
         self.before = (heap.live, heap.sealed_allocations);
         true
     }
 
     /// Whether the panic of this step is due at `at`; once.
-    fn due(&mut self, at: At) -> bool {
-        let due = self.at == at;
+    fn due(&self, at: At) -> bool {
+        let due = self.at.get() == at;
         if due {
-            self.at = At::Nowhere;
+            self.at.set(At::Nowhere);
         }
         due
     }
@@ -157,16 +161,22 @@ impl Net for Scripted {
     }
 
     fn unix_time(&self) -> u64 {
-        // The head of every answer asks for the date; `at` is taken back by `read` of the next step.
-        match self.at {
-            At::Finish if self.request_read => panic!("while a job is answered"),
-            At::FinishWithText if self.request_read => panic!("while job {} of {} is answered", self.begun, SCRIPT.len()),
-            _ => 1_700_000_000,
+        // Once by each turn behind its wait; then by the head of every answer.
+        if self.turn_begins.replace(false) {
+            return 1_700_000_000;
         }
+        if self.request_read && self.due(At::Finish) {
+            panic!("while a job is answered");
+        }
+        if self.request_read && self.due(At::FinishWithText) {
+            panic!("while job {} of {} is answered", self.begun, SCRIPT.len());
+        }
+        1_700_000_000
     }
 
     fn wait(&mut self, _: Option<Micros>, events: &mut heapless::Vec<Ready, EVENTS>) -> io::Result<()> {
         events.clear();
+        self.turn_begins.set(true);
         if self.request_read && self.due(At::NestedTurn) {
             panic!("in a turn inside a query");
         }

@@ -57,6 +57,8 @@ pub enum Ops {
     ResetPool,
     /// `/-/cache`: DELETE
     Cache,
+    /// `/-/drill/NAME`: POST
+    Drill,
 }
 
 impl Ops {
@@ -70,7 +72,7 @@ impl Ops {
         match self {
             Ops::Health | Ops::Ready | Ops::Metrics | Ops::Status | Ops::Budget | Ops::Flags => None,
             Ops::Flag => Some(Method::Put),
-            Ops::Reload | Ops::Rollback | Ops::Reset | Ops::ResetPool => Some(Method::Post),
+            Ops::Reload | Ops::Rollback | Ops::Reset | Ops::ResetPool | Ops::Drill => Some(Method::Post),
             Ops::Cache => Some(Method::Delete),
         }
     }
@@ -104,6 +106,7 @@ impl<'p> Route<'p> {
             b"/-/reset/pool" => Route::Ops(Ops::ResetPool),
             b"/-/cache" => Route::Ops(Ops::Cache),
             _ if path.starts_with(b"/-/flags/") => Route::Ops(Ops::Flag),
+            _ if path.starts_with(b"/-/drill/") => Route::Ops(Ops::Drill),
             _ => return Route::of_table(path.strip_prefix(b"/tables/")?),
         })
     }
@@ -149,6 +152,8 @@ mod tests {
             ("/-/flags", Route::Ops(Ops::Flags)),
             ("/-/flags/cache", Route::Ops(Ops::Flag)),
             ("/-/reset/pool", Route::Ops(Ops::ResetPool)),
+            ("/-/drill/fall", Route::Ops(Ops::Drill)),
+            ("/-/drill", none),
             ("/-/", none),
             ("/Tables", none),
             ("/favicon.ico", none),

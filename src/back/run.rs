@@ -15,13 +15,13 @@ use super::sqlite_error::SqliteError;
 use super::statement::Statement;
 use super::turns::{Turn, Turns, with_turns};
 use super::workspace::Workspace;
-use super::write::Control;
+use super::write::{Control, Fallen};
 use crate::api::catalog::{Catalog, Kind};
 use crate::api::problem::Problem;
 use crate::api::value::Bind;
 use crate::config::{Config, Expose};
 use crate::http::accept::Media;
-use crate::job::{Current, Job, Made, Micros, Outcome, Reply, TableSet, Task};
+use crate::job::{Current, Faults, Job, Made, Micros, Outcome, Reply, TableSet, Task};
 use crate::ops::readings::{Database, Disk};
 
 /// Rows between two looks at the clock: the progress handler counts steps within one statement, and short rows take few.
@@ -43,6 +43,10 @@ pub struct Back<'c> {
     pub(super) schema_version: i64,
     pub(super) started: Instant,
     pub(super) longest_gap: Micros,
+    /// Panics in group commit since they were last asked for.
+    pub(super) fallen: Fallen,
+    /// A drill wants the next work to panic.
+    pub(super) strike: bool,
 }
 
 /// Why an attempt ended without an answer.
@@ -92,6 +96,8 @@ impl<'c> Back<'c> {
             schema_version: NO_SCHEMA,
             started,
             longest_gap: 0,
+            fallen: Fallen::default(),
+            strike: false,
         };
         back.read_schema()?;
         back.snapshot.examine();
@@ -155,6 +161,36 @@ impl<'c> Back<'c> {
         readings.tables = self.work.catalog.tables().len() as u64;
     }
 
+    /// Carries out what a drill orders of the database's files. Kept pages are dropped, so that what is read next comes from the files.
+    pub fn obey(&self, faults: Faults) {
+        super::vfs::faults::obey(faults);
+        super::heap::release(self.conn);
+    }
+
+    /// Lets the next work panic: a read as it begins, writes in the middle of their transaction.
+    pub fn strike(&mut self) {
+        self.strike = true;
+    }
+
+    /// Panics that group commit has caught since the last call. What was ordered and has not come is forgotten.
+    pub fn take_fallen(&mut self) -> Fallen {
+        self.strike = false;
+        std::mem::take(&mut self.fallen)
+    }
+
+    /// After a panic in [`Back::run`]: drops everything that it may have left half done. Whether the connection can be used; else the
+    /// database is to be opened anew.
+    pub fn recover(&mut self) -> bool {
+        self.strike = false;
+        self.held.clear();
+        super::heap::release(self.conn);
+        self.schema_version = NO_SCHEMA;
+        let rolled_back = self.conn.is_autocommit() || self.conn.execute_batch("ROLLBACK").is_ok();
+        let sound = rolled_back && self.read_schema().is_ok();
+        self.snapshot.examine();
+        sound
+    }
+
     /// What SQLite's files have cost.
     pub fn disk(&self) -> Disk {
         let counters = super::vfs::counters();
@@ -215,6 +251,9 @@ impl<'c> Back<'c> {
         let around = self.snapshot.needs_transaction();
         if around {
             self.reading.begin().map_err(|error| ended(&error, turns))?;
+        }
+        if std::mem::take(&mut self.strike) {
+            panic!("a drill");
         }
         let media = self.attempt(job, reply, turns);
         let stamp = before.or_else(|| self.snapshot.within());

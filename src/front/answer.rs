@@ -1,6 +1,7 @@
 //! Answering: what needs no database, and the heads of all answers.
 
 use super::allow::Allow;
+use super::emergency::{LAST_WORD, PANICKED, Stage};
 use super::entity::XCache;
 use super::judge::Judged;
 use super::net::Net;
@@ -16,6 +17,7 @@ use crate::job::{Outcome, Task};
 use crate::memory::Full;
 use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
 use crate::ops::route_pages;
+use crate::policy::drill::Drill;
 
 /// What a page of ours may load: itself.
 const CSP: &str = "default-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'";
@@ -96,9 +98,14 @@ impl<N: Net> Front<N> {
     /// Answers a complete request, or queues it for the back.
     pub(super) fn answer_request(&mut self, index: u16) {
         match self.judge(index) {
-            Judged::Data(task) => self.answer_data(index, task),
             Judged::Page(page) => self.answer_page(index, page),
             Judged::Control(control) => self.answer_control(index, control),
+            Judged::Data(task) if !matches!(task, Task::Change(_)) && self.drilled(Drill::LastWord) => {
+                let kind = self.kind(index);
+                self.drills.acted(Drill::LastWord as usize);
+                self.answer_emergency(index, kind, &LAST_WORD);
+            }
+            Judged::Data(task) => self.answer_data(index, task),
             Judged::Options(kind, allow) => {
                 let fields = Fields { allow: Some(allow), ..Fields::default() };
                 self.answer(index, kind, 204, fields, Body::Empty);
@@ -186,9 +193,12 @@ impl<N: Net> Front<N> {
         self.answer_problem(index, RouteKind::Other, &problem);
     }
 
-    /// The answer when a job panicked.
+    /// The answer when no other can be made: an old one, where the route allows it, or static bytes.
     pub(super) fn answer_internal_error(&mut self, index: u16) {
-        self.answer_problem(index, RouteKind::Other, &Problem::internal());
+        if !self.answer_old(index) {
+            let kind = self.kind(index);
+            self.answer_emergency(index, kind, &PANICKED);
+        }
     }
 
     /// An answer to what never became a request; the connection ends with it.
@@ -199,7 +209,8 @@ impl<N: Net> Front<N> {
         let fields = Fields { content_type: Some("application/problem+json"), ..Fields::default() };
         self.metrics.answered(RouteKind::Malformed, problem.status);
         // A connection whose output is full ends without the answer.
-        let _ = self.queue_answer(index, problem.status, fields, &Body::Page, Sending { body: true, keep: Keep::Close });
+        let _ =
+            self.queue_answer(index, problem.status, fields, &Body::Page, Sending { body: true, keep: Keep::Close, more: false });
         self.set_closing(index, reason);
     }
 
@@ -236,7 +247,21 @@ impl<N: Net> Front<N> {
     }
 
     /// Steps over the request that is answered now; how its answer is to be sent.
-    pub(super) fn begin(&mut self, index: u16) -> Option<Sending> {
+    fn begin(&mut self, index: u16) -> Option<Sending> {
+        let sending = self.sending(index)?;
+        self.step_over(index);
+        Some(sending)
+    }
+
+    /// Steps over the request that is answered now.
+    pub(super) fn step_over(&mut self, index: u16) {
+        if let Some(exchange) = self.slots.at(index).exchange.as_mut() {
+            exchange.next_request();
+        }
+    }
+
+    /// How the answer to the request that is answered now is to be sent.
+    pub(super) fn sending(&mut self, index: u16) -> Option<Sending> {
         self.note_origin(index);
         let draining = self.draining_since.is_some();
         let exchange = self.slots.at(index).exchange.as_mut()?;
@@ -246,9 +271,8 @@ impl<N: Net> Front<N> {
             (true, _) => Keep::Silent,
             (false, _) => Keep::Close,
         };
-        let sending = Sending { body: request.method != Method::Head, keep };
-        exchange.next_request();
-        Some(sending)
+        let more = exchange.filled > exchange.start + request.consumed;
+        Some(Sending { body: request.method != Method::Head, keep, more })
     }
 
     /// Counts an answer that was sent or queued, and says how the connection goes on.
@@ -309,6 +333,7 @@ impl<N: Net> Front<N> {
         if self.output.needed(&slot.out, length + bytes.len()) > self.output.free() {
             return Err(Full);
         }
+        self.stage = Stage::Begun;
         self.output.push(&mut slot.out, &self.head[..length])?;
         self.output.push(&mut slot.out, bytes)?;
         slot.answers = slot.answers.saturating_add(1);
@@ -375,6 +400,8 @@ pub(super) enum Keep {
 pub(super) struct Sending {
     pub(super) body: bool,
     pub(super) keep: Keep,
+    /// Bytes stand behind the request: the next one.
+    pub(super) more: bool,
 }
 
 impl Sending {

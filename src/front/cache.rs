@@ -3,6 +3,8 @@
 //! An entry is a ready-made head (all fields but status, date and connection) and a body, valid for one state of the database: a hit compares
 //! that state with the present one. Entries are written to sockets by the call that finds them, so that none is ever held while it goes.
 
+mod counts;
+
 use std::hash::Hasher;
 use std::io::IoSlice;
 
@@ -16,6 +18,7 @@ use crate::job::{Micros, Stamp, TableSet};
 use crate::memory::{Blocks, Chain};
 use crate::policy::cache_index::CacheIndex;
 use crate::policy::eviction::Eviction;
+pub use counts::Counts;
 
 /// What an answer is known by: a keyed hash of route, values, format and scope. Zero is nobody's key.
 pub type Key = u128;
@@ -46,6 +49,8 @@ struct Entry {
     made: Micros,
     /// When it was last known to be true of the database.
     verified: Micros,
+    /// A drill has flipped a bit of it.
+    flipped: bool,
 }
 
 impl Entry {
@@ -60,6 +65,7 @@ impl Entry {
         tables: TableSet::NONE,
         made: 0,
         verified: 0,
+        flipped: false,
     };
 
     /// Whether it was known to be true not more than `limit` ago, and there is such a limit.
@@ -116,39 +122,6 @@ pub enum Refused {
     NoRoom,
 }
 
-/// What the cache has counted since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Requests answered from it.
-    pub hits: u64,
-    /// Those of them whose bytes were an earlier request's, and were not read again.
-    pub repeated: u64,
-    /// Requests answered from it although the data had changed, as their route allows.
-    pub stale_hits: u64,
-    /// Requests that could have been, and were not.
-    pub misses: u64,
-    /// Answers that it may not keep.
-    pub bypasses: u64,
-    /// Answers that joined a query under way.
-    pub joined: u64,
-    /// Answers that entered.
-    pub inserted: u64,
-    /// Entries that left because the database had changed.
-    pub stale: u64,
-    /// Entries that a commit of ours left as true as they were.
-    pub renewed: u64,
-    /// Entries that left because of their age.
-    pub expired: u64,
-    /// Entries that left for others.
-    pub evicted: u64,
-    /// Answers that were refused.
-    pub refused: u64,
-    /// Entries whose checksum was verified.
-    pub verified: u64,
-    /// Entries whose checksum did not match.
-    pub mismatches: u64,
-}
-
 /// What a look-up found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -180,6 +153,8 @@ pub struct Cache {
     resting_until: Micros,
     paused: bool,
     swept: usize,
+    /// Since a bit fell over every hit is verified, until the sweep has seen so many places more: damage seldom comes alone.
+    suspect: usize,
     entries_high: usize,
     /// What it has counted.
     pub counts: Counts,
@@ -203,6 +178,7 @@ impl Cache {
             resting_until: 0,
             paused: false,
             swept: 0,
+            suspect: 0,
             entries_high: 0,
             counts: Counts::default(),
         }
@@ -221,6 +197,11 @@ impl Cache {
         let (old, expired) = (entry.stamp != Some(current), now >= entry.made + entry.lifetime.ttl);
         let gone = if old || expired {
             if old && !expired && entry.known_within(entry.lifetime.stale_ok, now) {
+                if self.suspect > 0 && !self.verify(at, now) {
+                    self.counts.misses += 1;
+                    return Found::Miss;
+                }
+                let entry = &self.entries[usize::from(at)];
                 let age = now.saturating_sub(entry.verified);
                 self.counts.stale_hits += 1;
                 self.eviction.touch(at);
@@ -231,7 +212,7 @@ impl Cache {
                 return Found::Miss;
             }
             if old { &mut self.counts.stale } else { &mut self.counts.expired }
-        } else if (self.counts.hits + 1).is_multiple_of(VERIFY_EVERY) && !self.verify(at, now) {
+        } else if self.is_to_be_verified() && !self.verify(at, now) {
             self.counts.misses += 1;
             return if now < self.resting_until { Found::Resting } else { Found::Miss };
         } else {
@@ -255,7 +236,8 @@ impl Cache {
             return None;
         }
         entry.verified = now;
-        if hits / VERIFY_EVERY != self.counts.hits / VERIFY_EVERY && !self.verify(at, now) {
+        let verified = self.suspect > 0 || hits / VERIFY_EVERY != self.counts.hits / VERIFY_EVERY;
+        if verified && !self.verify(at, now) {
             return None;
         }
         self.counts.hits = hits;
@@ -275,10 +257,16 @@ impl Cache {
         let at = self.index.get(key).filter(|_| !self.resting(now))?;
         let entry = &self.entries[usize::from(at)];
         let age = now.saturating_sub(entry.verified);
-        entry.known_within(entry.lifetime.stale_if_error, now).then(|| {
-            self.counts.stale_hits += 1;
-            (at, age)
-        })
+        if !entry.known_within(entry.lifetime.stale_if_error, now) || (self.suspect > 0 && !self.verify(at, now)) {
+            return None;
+        }
+        self.counts.stale_hits += 1;
+        Some((at, age))
+    }
+
+    /// Whether the next hit is one of the share whose checksum is verified.
+    fn is_to_be_verified(&self) -> bool {
+        self.suspect > 0 || (self.counts.hits + 1).is_multiple_of(VERIFY_EVERY)
     }
 
     /// Keeps an answer that is true of the state `stamp`.
@@ -315,6 +303,7 @@ impl Cache {
             tables,
             made: now,
             verified: now,
+            flipped: false,
         };
         let indexed = self.index.insert(key, at);
         assert_eq!(indexed, Ok(None), "the index is twice as large as the cache, and the key's old entry was dropped");
@@ -346,6 +335,7 @@ impl Cache {
     /// Verifies some entries, in turn; called about once a second.
     pub fn sweep(&mut self, now: Micros) {
         for _ in 0..SWEEP.min(CACHE_ENTRIES) {
+            self.suspect = self.suspect.saturating_sub(1);
             self.swept = (self.swept + 1) % CACHE_ENTRIES;
             if self.entries[self.swept].key != 0 {
                 self.verify(self.swept as u16, now);
@@ -360,6 +350,18 @@ impl Cache {
                 self.drop_entry(at);
             }
         }
+    }
+
+    /// Begins again from nothing, whatever state a panic has left it in. What was counted stays.
+    pub fn rebuild(&mut self) {
+        self.entries.iter_mut().for_each(|entry| *entry = Entry::EMPTY);
+        self.free.clear();
+        // One place an entry.
+        self.free.extend((0..CACHE_ENTRIES as u16).rev());
+        self.blocks.reset();
+        self.index.clear();
+        self.eviction.clear();
+        (self.swept, self.suspect) = (0, 0);
     }
 
     /// Drops everything, gives the arena's pages back to the kernel, and keeps nothing until [`Cache::resume`].
@@ -449,20 +451,36 @@ impl Cache {
             return true;
         }
         self.counts.mismatches += 1;
+        self.suspect = CACHE_ENTRIES;
         log::error!("a cached answer was damaged in memory; it is dropped ({} so far)", self.counts.mismatches);
         self.drop_entry(at);
         if self.counts.mismatches.is_multiple_of(MISMATCHES) {
             self.clear();
             self.resting_until = now + REST;
+            self.counts.rests += 1;
             log::error!("the cache is emptied and rests for {} s", REST / 1_000_000);
         }
         false
     }
 
-    /// Flips a bit of an entry, for drills and tests.
+    /// Flips a bit in the body of an entry that is whole, for drills and tests; whether there was one. From then on every hit is verified,
+    /// as after a mismatch: a drill gives nobody a wrong answer.
+    pub fn damage_one(&mut self) -> bool {
+        let whole = |entry: &&mut Entry| entry.key != 0 && !entry.flipped && entry.bytes.len() > entry.head;
+        let Some(entry) = self.entries.iter_mut().find(whole) else { return false };
+        let Some(byte) = self.blocks.byte(&entry.bytes, entry.head) else { return false };
+        *byte ^= 1;
+        entry.flipped = true;
+        self.suspect = CACHE_ENTRIES;
+        true
+    }
+
+    /// Flips a bit of an entry, as it may happen to memory: nobody knows.
     #[cfg(test)]
     fn damage(&mut self, at: u16) {
-        *self.blocks.first_byte(&self.entries[usize::from(at)].bytes) ^= 1;
+        if let Some(byte) = self.blocks.byte(&self.entries[usize::from(at)].bytes, 0) {
+            *byte ^= 1;
+        }
     }
 }
 

@@ -26,6 +26,7 @@ impl<N: Net> Front<N> {
                 log::info!("an operator reset the connection pool: {closed} idle connections closed");
                 self.answer_done(index, "closed", closed);
             }
+            Ops::Drill => self.answer_drill(index),
             Ops::Flag => match self.set_flag(index) {
                 Ok(flag) => {
                     let wanted = self.flags.seen(flag).set;

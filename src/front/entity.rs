@@ -4,11 +4,14 @@ use std::io::IoSlice;
 
 use super::answer::{Fields, Sending, content_type as content_type_of, unavailable};
 use super::cache::{Answer, CACHE_SLICES, Found, Key};
+use super::emergency::Stage;
 use super::judge::kind;
 use super::net::Net;
+use super::paths::kept_slices;
 use super::slots::{NEVER, Slot, State};
 use super::write::send_ready;
 use super::{Front, MS, QUEUE};
+use crate::api::problem::Problem;
 use crate::api::route::Route;
 use crate::http::accept::Media;
 use crate::http::etag::{EntityTag, Tagger, if_none_match};
@@ -16,7 +19,9 @@ use crate::http::response::HeadWriter;
 use crate::job::{Made, Micros, Reply, SlotId, Stamp, Task};
 use crate::memory::Full;
 use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
+use crate::policy::drill::Drill;
 use crate::policy::flags::Flag;
+use crate::policy::paths::Part;
 
 /// Where an answer came from: the X-Cache field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +64,15 @@ pub(super) struct Entity {
     cache: XCache,
 }
 
+/// Why an answer was not sent; nothing of it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsent {
+    /// There is no room for it.
+    Full,
+    /// The cache panicked.
+    Broken,
+}
+
 /// The bytes behind the status, date and connection fields.
 pub(super) enum Source<'s> {
     /// A body, and the length of its head in the front's buffer.
@@ -77,19 +91,30 @@ impl<N: Net> Front<N> {
         }
         self.slots.at(index).task = task;
         self.slots.at(index).key = 0;
-        let key = match self.key(index, task) {
-            Ok(key) => key,
+        if !matches!(task, Task::Change(_)) {
+            self.strike(Drill::FrontPanic);
+        }
+        let looked = self.edge(Part::Cache, Ok((None, Found::Resting)), |front| front.look_up(index, task));
+        let (current, found) = match looked {
+            Ok(looked) => looked,
             Err(problem) => return self.answer_problem(index, self.kind(index), &problem),
         };
-        self.slots.at(index).key = key;
-        let current = if key == 0 { None } else { self.freshness.as_ref().and_then(|freshness| freshness.current()) };
-        if let Some(current) = current {
-            match self.cache.find(key, current, self.now) {
-                Found::Hit(entry) => return self.answer_kept(index, entry, XCache::Hit),
-                Found::Stale(entry, age) => return self.answer_kept(index, entry, XCache::Stale(age)),
-                Found::Miss | Found::Resting => {}
+        let kept = match found {
+            Found::Hit(entry) => Some((entry, XCache::Hit)),
+            Found::Stale(entry, age) => Some((entry, XCache::Stale(age))),
+            Found::Miss | Found::Resting => None,
+        };
+        if kept.is_some_and(|(entry, cache)| self.answer_kept(index, entry, cache)) {
+            return;
+        }
+        if let Some(current) = current
+            && self.has_part(Part::Flight)
+        {
+            if self.edge(Part::Flight, false, |front| front.join(index, front.slots.peek(index).key, current)) {
+                return self.worked(Part::Flight);
             }
-            if self.join(index, key, current) {
+            // It fell after it had joined: whoever had now waits for a query of their own.
+            if self.slots.peek(index).state == State::Queued {
                 return;
             }
         }
@@ -105,6 +130,21 @@ impl<N: Net> Front<N> {
         }
     }
 
+    /// What the request's answer is known by, and whether the cache has it; with the database's state, if there is a name for both.
+    ///
+    /// # Errors
+    /// A 400 or 406 when the request does not fit its route.
+    fn look_up(&mut self, index: u16, task: Task) -> Result<(Option<Stamp>, Found), Problem> {
+        let key = self.key(index, task)?;
+        self.slots.at(index).key = key;
+        let current = if key == 0 { None } else { self.freshness.as_ref().and_then(|freshness| freshness.current()) };
+        let Some(state) = current.filter(|_| self.has_part(Part::Cache)) else { return Ok((current, Found::Resting)) };
+        self.strike(Drill::CachePanic);
+        let found = self.cache.find(key, state, self.now);
+        self.worked(Part::Cache);
+        Ok((current, found))
+    }
+
     /// Joins a query under way that will give this very answer: one that has not begun, or one that began in the present state.
     fn join(&mut self, index: u16, key: Key, current: Stamp) -> bool {
         if !self.has_feature(index, Flag::SingleFlight) {
@@ -117,6 +157,7 @@ impl<N: Net> Front<N> {
         let (now, queue) = (self.now, self.setup.config.limits.queue_ms * MS);
         self.slots.at(index).enter(State::Joined, now, queue);
         self.slots.at(index).job_began = running;
+        self.strike(Drill::FlightPanic);
         self.next_timer = self.next_timer.min(now + queue);
         self.joined += 1;
         self.cache.counts.joined += 1;
@@ -157,9 +198,11 @@ impl<N: Net> Front<N> {
             if slot.state == State::Joined && slot.key == key && slot.job_began {
                 let pushed = joiners.push(self.slots.id(index));
                 assert!(pushed.is_ok(), "no more wait than there are slots that can ask");
-                // From here on it is as if the job had been its own, also for how it may end.
-                self.slots.at(index).enter(State::Running, self.now, NEVER);
             }
+        }
+        // From here on it is as if the job had been their own, also for how they may end.
+        for id in &joiners {
+            self.slots.at(id.index).enter(State::Running, self.now, NEVER);
         }
         self.joined -= joiners.len();
         joiners
@@ -174,15 +217,19 @@ impl<N: Net> Front<N> {
         }
     }
 
-    fn answer_kept(&mut self, index: u16, entry: u16, cache: XCache) {
+    /// Answers with a cached entry; false when its bytes cannot be had, and the request is to be answered otherwise.
+    fn answer_kept(&mut self, index: u16, entry: u16, cache: XCache) -> bool {
         let kind = self.kind(index);
         let tag = self.cache.tag(entry);
         let had = tag.filter(|tag| self.has(index, tag));
         if let (Some(tag), XCache::Hit) = (tag, cache) {
-            self.remember(index, tag, had.is_some());
+            self.edge(Part::Cache, (), |front| front.remember(index, tag, had.is_some()));
         }
         match had {
-            Some(tag) => self.answer_not_modified(index, kind, &tag, cache),
+            Some(tag) => {
+                self.answer_not_modified(index, kind, &tag, cache);
+                true
+            }
             None => self.send(index, kind, 200, Some(cache), Source::Entry(entry)),
         }
     }
@@ -190,11 +237,11 @@ impl<N: Net> Front<N> {
     /// Answers with what was true a while ago, because no new answer can be made and the route allows it; whether it did.
     pub(super) fn answer_old(&mut self, index: u16) -> bool {
         let key = self.slots.peek(index).key;
-        let found = if key == 0 { None } else { self.cache.find_old(key, self.now) };
-        if let Some((entry, age)) = found {
-            self.answer_kept(index, entry, XCache::Stale(age));
+        if key == 0 || !self.has_part(Part::Cache) {
+            return false;
         }
-        found.is_some()
+        let found = self.edge(Part::Cache, None, |front| front.cache.find_old(key, front.now));
+        found.is_some_and(|(entry, age)| self.answer_kept(index, entry, XCache::Stale(age)))
     }
 
     /// Makes the head of an answer, once for all who wait for it, and keeps the answer if it may be kept.
@@ -223,17 +270,19 @@ impl<N: Net> Front<N> {
         };
         let head = fields.put(HeadWriter::fields_only(self.entity_head), 200, reply.body().len()).finish().ok()?;
         let kept = match made.stamp {
-            Some(stamp) if key != 0 && rule.keeps(made.volatile) => {
-                let lifetime = rule.lifetime;
-                let answer = Answer {
-                    head: &self.entity_head[..head],
-                    body: reply.body(),
-                    tag,
-                    cost: made.cost,
-                    lifetime,
-                    tables: made.tables,
-                };
-                self.cache.insert(key, stamp, &answer, self.now).is_ok()
+            Some(stamp) if key != 0 && rule.keeps(made.volatile) && self.has_part(Part::Cache) => {
+                self.edge(Part::Cache, false, |front| {
+                    let lifetime = rule.lifetime;
+                    let answer = Answer {
+                        head: &front.entity_head[..head],
+                        body: reply.body(),
+                        tag,
+                        cost: made.cost,
+                        lifetime,
+                        tables: made.tables,
+                    };
+                    front.cache.insert(key, stamp, &answer, front.now).is_ok()
+                })
             }
             _ => false,
         };
@@ -272,31 +321,43 @@ impl<N: Net> Front<N> {
         slot.exchange.as_ref().map_or(RouteKind::Other, |exchange| kind(&Route::of(exchange.request().path(exchange.current()))))
     }
 
-    /// Sends an answer: at once where nothing stands before it and nothing asked behind it, else by way of the output queue.
-    pub(super) fn send(&mut self, index: u16, kind: RouteKind, status: u16, cache: Option<XCache>, source: Source) {
-        let Some(sending) = self.begin(index) else { return };
+    /// Sends an answer: at once where nothing stands before it and nothing asked behind it, else by way of the output queue. False when the
+    /// cache could not give its bytes: the request is there still, and to be answered otherwise.
+    pub(super) fn send(&mut self, index: u16, kind: RouteKind, status: u16, cache: Option<XCache>, source: Source) -> bool {
+        let Some(sending) = self.sending(index) else { return true };
         let mut sent = self.send_bytes(index, status, cache, &source, sending);
-        while sent == Err(Full) && self.close_slowest(index) {
+        while sent == Err(Unsent::Full) && self.close_slowest(index) {
             sent = self.send_bytes(index, status, cache, &source, sending);
         }
         match sent {
-            Ok(true) => self.done(index, kind, status, sending.keep),
             Ok(false) => self.close(index, CloseReason::Reset),
-            Err(Full) => self.answer_output_full(index, kind, sending),
+            Ok(true) => {
+                self.step_over(index);
+                self.done(index, kind, status, sending.keep);
+            }
+            Err(Unsent::Full) => {
+                self.step_over(index);
+                self.answer_output_full(index, kind, sending);
+            }
+            Err(Unsent::Broken) => {
+                self.part_panicked(Part::Cache);
+                return false;
+            }
         }
+        true
     }
 
     /// Whether the connection is still there; all of the answer is then written or queued.
     fn send_bytes(
         &mut self, index: u16, status: u16, cache: Option<XCache>, source: &Source, sending: Sending,
-    ) -> Result<bool, Full> {
+    ) -> Result<bool, Unsent> {
         let unix = self.net.unix_time();
         let prefix = HeadWriter::new(self.head, status).field("date", self.date.at(unix));
         let prefix = match cache {
             Some(cache) => cache.put(prefix),
             None => prefix,
         };
-        let prefix = sending.connection(self.cors.put(prefix)).part().map_err(|_| Full)?;
+        let prefix = sending.connection(self.cors.put(prefix)).part().map_err(|_| Unsent::Full)?;
         let mut slices = [IoSlice::new(&[]); CACHE_SLICES + 1];
         slices[0] = IoSlice::new(&self.head[..prefix]);
         let count = match source {
@@ -305,15 +366,16 @@ impl<N: Net> Front<N> {
                 slices[2] = IoSlice::new(if sending.body { body } else { b"" });
                 2
             }
-            Source::Entry(entry) => self.cache.slices(*entry, sending.body, &mut slices[1..]),
+            Source::Entry(entry) => kept_slices(&self.cache, *entry, sending.body, &mut slices[1..]).ok_or(Unsent::Broken)?,
         };
         let slices = &slices[..1 + count];
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         let slot = self.slots.at(index);
         if self.output.needed(&slot.out, total) > self.output.free() {
-            return Err(Full);
+            return Err(Unsent::Full);
         }
-        let more_asked = slot.exchange.as_ref().is_some_and(|exchange| exchange.filled > exchange.start);
-        send_ready(&mut self.net, &mut self.output, &mut self.metrics, slot, slices, !more_asked)
+        self.stage = Stage::Begun;
+        let sent = send_ready(&mut self.net, &mut self.output, &mut self.metrics, slot, slices, !sending.more);
+        sent.map_err(|Full| Unsent::Full)
     }
 }

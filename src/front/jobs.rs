@@ -1,11 +1,16 @@
 //! The way to the back and home: who waits, which job runs next, and whom its outcome answers.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::cache::Key;
+use super::emergency::Stage;
 use super::net::Net;
 use super::slots::{NEVER, State};
 use super::{BUSY_RETRY, Front, MS, Wait, entity};
 use crate::job::{Batch, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp, Task};
+use crate::ops::falls::Fall;
 use crate::policy::fair_queue::Waiting;
+use crate::policy::paths::Part;
 
 /// What the back is to do next.
 pub enum Work {
@@ -128,30 +133,37 @@ impl<N: Net> Front<N> {
             }
             return;
         }
-        let entity = match &outcome {
-            Outcome::Rows(media, made) => self.make_entity(task, key, *media, *made, reply),
+        let make = |front: &mut Front<N>| match &outcome {
+            Outcome::Rows(media, made) => front.make_entity(task, key, *media, *made, reply),
             _ => None,
         };
+        let Ok(entity) = catch_unwind(AssertUnwindSafe(|| make(self))) else {
+            return self.answer_panicked(asked.then_some(id.index), key);
+        };
+        if for_nobody && entity.is_some() {
+            self.worked(Part::Warming);
+        }
         if asked {
             self.deliver(id.index, &outcome, entity, reply);
         }
-        for id in self.take_joiners(key) {
+        for id in self.edge(Part::Flight, heapless::Vec::new(), |front| front.take_joiners(key)) {
             if self.slots.get(id).is_some() {
                 self.deliver(id.index, &outcome, entity, reply);
             }
         }
     }
 
-    /// Answers one of those who waited for a job, and goes on with its connection.
+    /// Answers one of those who waited for a job, and goes on with its connection. A panic in that is no other's.
     fn deliver(&mut self, index: u16, outcome: &Outcome, entity: Option<entity::Entity>, reply: &Reply) {
-        self.serving = Some(index);
-        match entity {
-            Some(entity) => self.answer_entity(index, entity, reply),
-            None if is_the_backs_fault(outcome) && self.answer_old(index) => {}
-            None => self.answer_without_rows(index, outcome),
-        }
-        self.drive(index);
-        self.serving = None;
+        self.serve(index, Stage::Asked, |front| {
+            match entity {
+                Some(entity) => front.answer_entity(index, entity, reply),
+                None if is_the_backs_fault(outcome) && front.answer_old(index) => {}
+                None => front.answer_without_rows(index, outcome),
+            }
+            front.stage = Stage::Nothing;
+            front.drive(index);
+        });
     }
 
     /// Gives a job's request buffer back to its connection, or keeps it as the spare when that has gone; whether it is still there.
@@ -171,21 +183,48 @@ impl<N: Net> Front<N> {
         }
     }
 
-    /// A job panicked: those who wait for it get a 500, and everything else goes on.
+    /// A job panicked: those who wait for it get an old answer or the emergency one, and everything else goes on.
     pub fn job_panicked(&mut self, id: SlotId, exchange: Box<Exchange>) {
-        self.metrics.panics += 1;
         self.now = self.net.now();
+        let for_nobody = self.running.is_some_and(|running| running.for_nobody);
         let key = self.book_job();
-        if self.take_home(id, exchange) {
-            self.answer_internal_error(id.index);
-            self.drive(id.index);
+        let asked = self.take_home(id, exchange);
+        match for_nobody {
+            // Whoever has joined it meanwhile asks for themselves.
+            true => {
+                self.part_panicked(Part::Warming);
+                self.ask_anew(key);
+            }
+            false => self.answer_panicked(asked.then_some(id.index), key),
         }
-        for id in self.take_joiners(key) {
+    }
+
+    /// Those who joined a job that came to nothing ask for themselves.
+    fn ask_anew(&mut self, key: Key) {
+        self.tell_joiners(key, false);
+        self.promote_joiner(key);
+    }
+
+    /// The plain path panicked: tells whoever waits for it.
+    fn answer_panicked(&mut self, asked: Option<u16>, key: Key) {
+        self.metrics.panics += 1;
+        self.note_fall(Fall::PlainPanic);
+        if let Some(index) = asked {
+            self.deliver_internal_error(index);
+        }
+        for id in self.edge(Part::Flight, heapless::Vec::new(), |front| front.take_joiners(key)) {
             if self.slots.get(id).is_some() {
-                self.answer_internal_error(id.index);
-                self.drive(id.index);
+                self.deliver_internal_error(id.index);
             }
         }
+    }
+
+    fn deliver_internal_error(&mut self, index: u16) {
+        self.serve(index, Stage::Asked, |front| {
+            front.answer_internal_error(index);
+            front.stage = Stage::Nothing;
+            front.drive(index);
+        });
     }
 
     /// The end of the running job: its time is booked to the client that used it, also when that has gone.

@@ -20,6 +20,7 @@ use crate::http::prefer;
 use crate::job::Task;
 use crate::memory::Span;
 use crate::ops::route_pages::Answers;
+use crate::policy::drill::Drill;
 use crate::policy::flags::Flag;
 
 /// How the answers of a route are kept.
@@ -49,7 +50,7 @@ impl<N: Net> Front<N> {
             Task::Route(place) => self.key_of_route(index, usize::from(place)),
             Task::Change(_) => Ok(0),
         }?;
-        Ok(if key != 0 && self.has_feature(index, Flag::Cache) { key } else { 0 })
+        Ok(if key != 0 && !self.drilled(Drill::Fall) && self.has_feature(index, Flag::Cache) { key } else { 0 })
     }
 
     /// Whether this connection's client has a feature.

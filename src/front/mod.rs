@@ -9,6 +9,8 @@ pub mod audit;
 pub mod cache;
 mod control;
 mod cors;
+mod drills;
+mod emergency;
 mod entity;
 mod jobs;
 mod judge;
@@ -17,6 +19,7 @@ mod listener;
 pub mod mio_net;
 pub mod net;
 mod ops;
+mod paths;
 mod read;
 pub mod regions;
 mod repeat;
@@ -48,11 +51,14 @@ use crate::ops::route_pages::Answers;
 use crate::ops::system::Wal;
 use crate::policy::attempts::Attempts;
 use crate::policy::clients::ClientCounts;
+use crate::policy::drill::{Drill, Drills};
 use crate::policy::fair_queue::FairQueue;
 use crate::policy::flags::Flags;
 use crate::policy::hosts::Hosts;
-use crate::policy::memory_level::{Level, MemoryLevel};
+use crate::policy::memory_level::MemoryLevel;
+use crate::policy::paths::{Part, Paths};
 use cache::Cache;
+use emergency::Stage;
 pub use jobs::Work;
 use net::{EVENTS, Net, Ready, Token};
 pub use regions::Regions;
@@ -133,6 +139,10 @@ pub struct Front<N: Net> {
     epoch: u32,
     attempts: Attempts<ATTEMPTS>,
     flags: Flags,
+    paths: Paths<{ Part::ALL.len() }>,
+    drills: Drills<{ Drill::ALL.len() }>,
+    /// The back is to be told what the drills order of the database's files.
+    faults_ordered: bool,
     /// Keys of raw targets seen lately: (hash of the target as sent, key).
     shortcuts: Box<[cache::Shortcut]>,
     freshness: Option<Rc<dyn Current>>,
@@ -149,6 +159,8 @@ pub struct Front<N: Net> {
     listeners: heapless::Vec<listener::Listener, { mio_net::MAX_LISTENERS }>,
     running: Option<jobs::Running>,
     serving: Option<u16>,
+    /// How far the answer of the request that is being served has come.
+    stage: emergency::Stage,
     now: Micros,
     /// The wall clock as of the last turn, in seconds since 1970.
     unix: u64,
@@ -198,6 +210,9 @@ impl<N: Net> Front<N> {
             epoch: 0,
             attempts: Attempts::new(),
             flags,
+            paths: Paths::new(),
+            drills: Drills::new(),
+            faults_ordered: false,
             shortcuts: vec![(0, 0); crate::budget::CACHE_TABLE].into_boxed_slice(),
             freshness: None,
             joined: 0,
@@ -213,6 +228,7 @@ impl<N: Net> Front<N> {
             listeners,
             running: None,
             serving: None,
+            stage: emergency::Stage::Nothing,
             now,
             unix,
             last_turn_end: now,
@@ -245,12 +261,13 @@ impl<N: Net> Front<N> {
         for _ in 0..self.ready.len().min(DRIVES_PER_TURN) {
             let Some(index) = self.ready.pop_front() else { break };
             self.slots.at(index).in_ready = false;
-            self.serving = Some(index);
-            self.drive(index);
-            self.serving = None;
+            self.serve(index, Stage::Nothing, |front| front.drive(index));
         }
         if self.now >= self.next_timer {
             self.expire();
+        }
+        if self.now >= self.drills.next_end() {
+            self.end_drills();
         }
         self.last_turn_end = self.now;
     }
@@ -306,35 +323,6 @@ impl<N: Net> Front<N> {
     /// The wall clock in seconds since 1970.
     pub fn unix_time(&self) -> u64 {
         self.net.unix_time()
-    }
-
-    /// After a caught panic: ends the connection that was being served, whose state is not to be trusted.
-    pub fn close_served_after_panic(&mut self) {
-        self.metrics.panics += 1;
-        if let Some(index) = self.serving.take()
-            && self.slots.peek(index).state != State::Free
-        {
-            self.close(index, CloseReason::Panicked);
-        }
-    }
-
-    /// What is done once a second, beside the timers.
-    pub fn tick(&mut self) {
-        self.cache.sweep(self.now);
-        self.watch_system();
-        let process = &self.readings.process;
-        let level = self.memory_level.look(process.system_total_bytes, process.system_available_bytes, self.now);
-        match (level, self.cache.paused()) {
-            (Level::Emergency, false) => {
-                log::warn!("the machine is short of memory: the cache is cleared and its pages are given back");
-                self.cache.pause();
-            }
-            (Level::Normal, true) => {
-                log::info!("the machine has memory again: the cache is in use");
-                self.cache.resume();
-            }
-            _ => {}
-        }
     }
 
     /// What tells the present state of the database, for the time of one connection to it; without it nothing is cached.

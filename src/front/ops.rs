@@ -7,10 +7,12 @@ use crate::api::route::Ops;
 use crate::budget;
 use crate::memory::sink::Full;
 use crate::ops::configuration_pages::FlagUse;
+use crate::ops::falls::Fall;
 use crate::ops::log_ring;
 use crate::ops::pages;
 use crate::ops::route_pages::RouteUse;
 use crate::ops::snapshot::{Cache, Snapshot, Use};
+use crate::policy::drill::Drill;
 use crate::policy::flags::{Flag, Wanted};
 
 impl<N: Net> Front<N> {
@@ -30,9 +32,13 @@ impl<N: Net> Front<N> {
             *place = (label, count);
         }
         let good = match page {
-            Ops::Ready => self.readings.database.ready && self.draining_since.is_none() && !self.heap_in_reserve,
+            Ops::Ready => {
+                let able = !self.heap_in_reserve && !self.drilled(Drill::LastWord);
+                self.readings.database.ready && self.draining_since.is_none() && able
+            }
             _ => true,
         };
+        self.metrics.falls[Fall::CacheDamaged as usize] = self.cache.counts.rests;
         let all = Snapshot {
             metrics: &self.metrics,
             readings: &self.readings,
@@ -41,6 +47,7 @@ impl<N: Net> Front<N> {
             routes: &routes,
             wrong_tokens: (self.attempts.counts().failed, self.attempts.counts().refused),
             flags: &flags,
+            paths: self.paths_page(),
             uses: &uses,
             queued: self.queue.len() as u64,
             oldest_wait_micros: self.queue.oldest().map_or(0, |since| self.now.saturating_sub(since)),

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use super::emergency::Stage;
 use super::net::Net;
 use super::slots::{NEVER, Part, State};
 use super::{Front, MS};
@@ -112,7 +113,9 @@ impl<N: Net> Front<N> {
             Step::Ready => {
                 let now = self.now;
                 self.slots.at(index).request_at = now;
+                self.stage = Stage::Asked;
                 self.answer_request(index);
+                self.stage = Stage::Nothing;
                 true
             }
             Step::Reject(reject) => {

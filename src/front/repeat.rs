@@ -8,8 +8,10 @@
 use std::io::IoSlice;
 
 use super::cache::{CACHE_SLICES, Key};
+use super::emergency::Stage;
 use super::entity::XCache;
 use super::net::Net;
+use super::paths::kept_slices;
 use super::slots::{Listening, Slot, State};
 use super::write::send_ready;
 use super::{Front, MS};
@@ -24,6 +26,7 @@ use crate::ops::metrics::{CloseReason, RouteKind};
 use crate::ops::route_pages;
 use crate::policy::clients::Client;
 use crate::policy::flags::Flag;
+use crate::policy::paths::Part;
 
 /// Bytes of [`Beginning`]: a status line, a date and what the cache says.
 const BEGINNING_BYTES: usize = 128;
@@ -119,8 +122,15 @@ impl<N: Net> Front<N> {
     /// that were. `None` when the connection ended by it. Without anything of that kind nothing has been done.
     pub(super) fn answer_repeated(&mut self, index: u16) -> Option<usize> {
         let Some((decided, asked)) = self.repeated(index) else { return Some(0) };
+        // Drills act on the usual way.
+        if self.drills.any() || !self.has_part(Part::Cache) {
+            return Some(0);
+        }
         let current = self.freshness.as_ref().and_then(|freshness| freshness.current());
-        let found = current.and_then(|current| self.cache.find_again(decided.key, &decided.tag, current, asked, self.now));
+        let found = current.and_then(|current| {
+            let again = |front: &mut Front<N>| front.cache.find_again(decided.key, &decided.tag, current, asked, front.now);
+            self.edge(Part::Cache, None, again)
+        });
         let Some(entry) = found else { return Some(0) };
         let sent = match decided.had {
             true => self.send_not_modified(index, decided, asked),
@@ -135,6 +145,7 @@ impl<N: Net> Front<N> {
             Err(Full) => return Some(0),
         }
         self.count_repeated(index, decided, asked);
+        self.stage = Stage::Nothing;
         Some(asked)
     }
 
@@ -154,13 +165,18 @@ impl<N: Net> Front<N> {
     fn send_repeated(&mut self, index: u16, decided: Decided, entry: u16, asked: usize) -> Result<bool, Full> {
         let mut slices = [IoSlice::new(&[]); CACHE_SLICES + 1];
         slices[0] = IoSlice::new(self.beginning.at(self.unix, &mut self.date));
-        let count = 1 + self.cache.slices(entry, decided.body, &mut slices[1..]);
+        let Some(kept) = kept_slices(&self.cache, entry, decided.body, &mut slices[1..]) else {
+            self.part_panicked(Part::Cache);
+            return Err(Full);
+        };
+        let count = 1 + kept;
         let length: usize = slices[..count].iter().map(|slice| slice.len()).sum();
         let slot = self.slots.at(index);
         if self.output.needed(&slot.out, asked * length) > self.output.free() {
             return Err(Full);
         }
         if length > self.head.len() {
+            self.stage = Stage::Begun;
             for _ in 0..asked {
                 if !send_ready(&mut self.net, &mut self.output, &mut self.metrics, slot, &slices[..count], true)? {
                     return Ok(false);
@@ -192,6 +208,7 @@ impl<N: Net> Front<N> {
     fn send_pieces(&mut self, index: u16, length: usize, asked: usize) -> Result<bool, Full> {
         let slices = [IoSlice::new(&self.head[..length]); PIPELINE];
         let slot = self.slots.at(index);
+        self.stage = Stage::Begun;
         send_ready(&mut self.net, &mut self.output, &mut self.metrics, slot, &slices[..asked], true)
     }
 

@@ -1,5 +1,6 @@
 //! Deadlines: what happens when a state's time is over.
 
+use super::emergency::Stage;
 use super::net::Net;
 use super::slots::{NEVER, State};
 use super::{Front, MS};
@@ -22,9 +23,11 @@ impl<N: Net> Front<N> {
             if drained {
                 self.close(index, CloseReason::Drained);
             } else if slot.write_deadline <= now {
-                self.expire_output(index);
+                self.serve(index, Stage::Begun, |front| front.expire_output(index));
             } else if slot.due() <= now {
-                self.expire_state(index);
+                let asked = matches!(slot.state, State::Queued | State::Joined);
+                let stage = if asked { Stage::Asked } else { Stage::Nothing };
+                self.serve(index, stage, |front| front.expire_state(index));
             }
         }
         let next = self.slots.places().map(|index| self.slots.peek(index).due()).min().unwrap_or(NEVER);

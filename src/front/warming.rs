@@ -4,11 +4,13 @@ use super::jobs::Running;
 use super::net::Net;
 use super::{Front, MS};
 use crate::api::named;
-use crate::config::Param;
+use crate::config::{Config, Param};
 use crate::http::request::Step;
 use crate::job::{Job, Micros, SlotId, Stamp, Task};
 use crate::policy::clients::Client;
+use crate::policy::drill::Drill;
 use crate::policy::flags::Flag;
+use crate::policy::paths::Part;
 
 /// A route's answer is made at most so often: a database that others change all the time is not followed for nobody.
 const BETWEEN: Micros = 1000 * MS;
@@ -30,6 +32,14 @@ impl<N: Net> Front<N> {
             return None;
         }
         self.now = self.net.now();
+        if !self.has_part(Part::Warming) || !self.has_part(Part::Cache) {
+            return None;
+        }
+        self.edge(Part::Warming, None, |front| front.warming(&config))
+    }
+
+    /// The job for the first critical route whose answer is to be made.
+    fn warming(&mut self, config: &Config) -> Option<Job> {
         let current = self.freshness.as_ref().and_then(|freshness| freshness.current())?;
         let place = (0..config.routes().len()).find(|&place| self.is_to_be_warmed(place, current))?;
         self.tried[place] = Tried { state: Some(current), at: self.now };
@@ -38,13 +48,15 @@ impl<N: Net> Front<N> {
         if !self.flags.on(Flag::Warming, Client::Exempt) || !self.flags.on(Flag::Cache, Client::Exempt) {
             return None;
         }
-        self.bound.bind_query(&config, route, path, b"").ok()?;
+        self.strike(Drill::WarmingPanic);
+        self.bound.bind_query(config, route, path, b"").ok()?;
         let media = named::media(route.rows, None, std::iter::empty()).ok()?;
         let key = self.key_of_values(place, media);
         if self.cache.holds(key, current, self.now) {
             return None;
         }
-        let mut exchange = self.spare_exchange.take()?;
+        // It stays where it is until nothing can go wrong any more.
+        let exchange = self.spare_exchange.as_mut()?;
         for part in [&b"GET "[..], path, b" HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
             let room = exchange.room();
             if room.len() < part.len() {
@@ -55,11 +67,11 @@ impl<N: Net> Front<N> {
         }
         if exchange.advance() != Step::Ready {
             exchange.clear();
-            self.spare_exchange = Some(exchange);
             return None;
         }
         // Nobody's slot: one that was closed.
         let slot = SlotId { index: 0, generation: self.slots.peek(0).generation.wrapping_sub(1) };
+        let exchange = self.spare_exchange.take()?;
         self.metrics.warmed += 1;
         self.running = Some(Running { started: self.now, key, stamp: Some(current), ..Running::for_nobody(slot) });
         let deadline = self.now + config.limits.route_query_ms * MS;

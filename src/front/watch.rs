@@ -3,7 +3,10 @@
 use super::Front;
 use super::net::Net;
 use crate::job::Micros;
+use crate::ops::falls::Fall;
 use crate::ops::system::{MARKS, Pin};
+use crate::policy::memory_level::Level;
+use crate::policy::paths::Part;
 use crate::policy::slope::Slope;
 use crate::policy::wal_pin::WalPin;
 
@@ -26,6 +29,28 @@ impl Watch {
 }
 
 impl<N: Net> Front<N> {
+    /// What is done once a second, beside the timers.
+    pub fn tick(&mut self) {
+        self.drill_readings();
+        self.flip_bits();
+        self.edge(Part::Cache, (), |front| front.cache.sweep(front.now));
+        self.watch_system();
+        let process = &self.readings.process;
+        let level = self.memory_level.look(process.system_total_bytes, process.system_available_bytes, self.now);
+        match (level, self.cache.paused()) {
+            (Level::Emergency, false) => {
+                log::warn!("the machine is short of memory: the cache is cleared and its pages are given back");
+                self.note_fall(Fall::CacheMemory);
+                self.edge(Part::Cache, (), |front| front.cache.pause());
+            }
+            (Level::Normal, true) => {
+                log::info!("the machine has memory again: the cache is in use");
+                self.cache.resume();
+            }
+            _ => {}
+        }
+    }
+
     /// Fills in the readings that need the past.
     pub(super) fn watch_system(&mut self) {
         let (now, system) = (self.now, &mut self.readings.system);

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, IoSlice};
 
+use super::emergency::Stage;
 use super::net::Net;
 use super::slots::{NEVER, STALLED, Slot, State};
 use super::{Front, MS};
@@ -26,7 +27,9 @@ impl<N: Net> Front<N> {
             let Some(index) = self.dirty.pop_front() else { break };
             self.slots.at(index).in_dirty = false;
             if self.slots.peek(index).state != State::Free {
-                self.flush(index);
+                self.serve(index, Stage::Begun, |front| {
+                    front.flush(index);
+                });
             }
         }
     }

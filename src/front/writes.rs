@@ -1,6 +1,7 @@
 //! Writes on their way to the back and home: they wait together, become one batch, and are answered when it is on disk.
 
 use super::answer::{Fields, unavailable};
+use super::emergency::{PANICKED, Stage};
 use super::entity::Source;
 use super::net::Net;
 use super::slots::{NEVER, State};
@@ -11,9 +12,11 @@ use crate::budget::BATCH;
 use crate::http::accept::Media;
 use crate::http::response::HeadWriter;
 use crate::job::{Batch, BatchEnd, Done, Item, Micros, Outcome, Reply, Task, Written};
+use crate::ops::falls::Fall;
 use crate::ops::metrics::{Refusal, RouteKind};
 use crate::policy::batch_window::{BatchWindow, Rule};
 use crate::policy::flags::Flag;
+use crate::policy::paths::Part;
 
 /// One waiting write.
 #[derive(Clone, Copy, Debug)]
@@ -132,8 +135,9 @@ impl<N: Net> Front<N> {
     pub(super) fn take_batch(&mut self) -> Option<Box<Batch>> {
         let mut batch = self.writes.batch.take()?;
         let deadline = self.now + self.setup.config.limits.route_query_ms * MS;
+        let grouping = self.has_part(Part::Batch);
         while let Some(&Waiting { slot: index, since }) = self.writes.waiting.first() {
-            let grouped = self.has_feature(index, Flag::Batching);
+            let grouped = grouping && self.has_feature(index, Flag::Batching);
             if batch.items.is_full() || (!batch.items.is_empty() && !grouped) {
                 break;
             }
@@ -156,6 +160,17 @@ impl<N: Net> Front<N> {
         Some(batch)
     }
 
+    /// Takes note of panics in a batch: of `shared` transactions, and of those of one write `alone`.
+    pub fn batch_panicked(&mut self, shared: u32, alone: u32) {
+        for _ in 0..shared {
+            self.part_panicked(Part::Batch);
+        }
+        for _ in 0..alone {
+            self.metrics.panics += 1;
+            self.note_fall(Fall::PlainPanic);
+        }
+    }
+
     /// Takes note of how a batch ended, before its writes are finished one by one.
     pub fn batch_ended(&mut self, writes: usize, end: BatchEnd) {
         self.now = self.net.now();
@@ -164,10 +179,13 @@ impl<N: Net> Front<N> {
         match end {
             BatchEnd::Ended(commit) => {
                 self.writes.window.committed(writes, self.now);
+                if writes > 1 {
+                    self.worked(Part::Batch);
+                }
                 self.metrics.commits += u64::from(commit.commits);
                 self.metrics.replays += u64::from(commit.replays);
                 if let (Some(before), Some(after), true) = (commit.before, commit.after, commit.only_ours) {
-                    self.cache.renew(before, after, &commit.tables);
+                    self.edge(Part::Cache, (), |front| front.cache.renew(before, after, &commit.tables));
                 }
             }
             BatchEnd::Busy => {
@@ -200,15 +218,17 @@ impl<N: Net> Front<N> {
     }
 
     fn deliver_write(&mut self, index: u16, outcome: Option<Written>, reply: &Reply) {
-        self.serving = Some(index);
-        match outcome {
-            Some(Written::Done(done)) => self.answer_written(index, done, reply),
-            Some(Written::Problem(problem)) => self.answer_without_rows(index, &Outcome::Problem(problem)),
-            Some(Written::Abandoned) => self.answer_without_rows(index, &Outcome::Abandoned),
-            Some(Written::Later) | None => self.answer_without_rows(index, &Outcome::Busy),
-        }
-        self.drive(index);
-        self.serving = None;
+        self.serve(index, Stage::Asked, |front| {
+            match outcome {
+                Some(Written::Done(done)) => front.answer_written(index, done, reply),
+                Some(Written::Problem(problem)) => front.answer_without_rows(index, &Outcome::Problem(problem)),
+                Some(Written::Panicked) => front.answer_emergency(index, RouteKind::Named, &PANICKED),
+                Some(Written::Abandoned) => front.answer_without_rows(index, &Outcome::Abandoned),
+                Some(Written::Later) | None => front.answer_without_rows(index, &Outcome::Busy),
+            }
+            front.stage = Stage::Nothing;
+            front.drive(index);
+        });
     }
 
     /// The answer of a write that is on disk.
@@ -225,8 +245,10 @@ impl<N: Net> Front<N> {
         let fields = Fields { content_type, replayed: done.replayed, ..Fields::default() };
         let head = fields.put(HeadWriter::fields_only(self.entity_head), done.status, body.len()).finish();
         match head {
-            Ok(head) => self.send(index, RouteKind::Named, done.status, None, Source::Made(body, head)),
-            Err(_) => self.answer_internal_error(index),
+            Ok(head) => {
+                self.send(index, RouteKind::Named, done.status, None, Source::Made(body, head));
+            }
+            Err(_) => self.answer_emergency(index, RouteKind::Named, &PANICKED),
         }
     }
 }

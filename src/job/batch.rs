@@ -33,6 +33,8 @@ pub enum Written {
     Later,
     /// Stopped half-way because nobody waits for the answer.
     Abandoned,
+    /// It panicked.
+    Panicked,
 }
 
 /// A committed write's answer.

@@ -50,15 +50,22 @@ impl<const BYTES: usize> Blocks<BYTES> {
     pub fn new(data: &'static mut [[u8; BYTES]], next: &'static mut [u16]) -> Blocks<BYTES> {
         assert_eq!(data.len(), next.len(), "one index entry a block");
         assert!(data.len() < NONE as usize, "block numbers are 16 bits");
-        for (at, entry) in next.iter_mut().enumerate() {
+        let least_free = data.len();
+        let mut blocks = Blocks { data, next, head: NONE, free: 0, least_free };
+        blocks.reset();
+        blocks
+    }
+
+    /// Takes all blocks back, whoever holds them: every chain is to be forgotten. For a pool whose state is not to be trusted.
+    pub fn reset(&mut self) {
+        for (at, entry) in self.next.iter_mut().enumerate() {
             *entry = at as u16 + 1;
         }
-        let free = data.len();
-        if let Some(last) = next.last_mut() {
+        if let Some(last) = self.next.last_mut() {
             *last = NONE;
         }
-        let head = if free == 0 { NONE } else { 0 };
-        Blocks { data, next, head, free, least_free: free }
+        self.free = self.data.len();
+        self.head = if self.free == 0 { NONE } else { 0 };
     }
 
     /// Blocks that nobody holds.
@@ -156,10 +163,17 @@ impl<const BYTES: usize> Blocks<BYTES> {
         super::statics::give_back(self.data.as_flattened_mut());
     }
 
-    /// The first byte of a chain, to be damaged by tests.
-    #[cfg(test)]
-    pub fn first_byte(&mut self, chain: &Chain) -> &mut u8 {
-        &mut self.data[chain.first as usize][chain.start]
+    /// The byte at a place of a chain, to be damaged by drills and tests.
+    pub fn byte(&mut self, chain: &Chain, at: usize) -> Option<&mut u8> {
+        let (mut block, mut at) = (chain.first, chain.start + at);
+        if at >= chain.start + chain.len {
+            return None;
+        }
+        while at >= BYTES {
+            block = self.next[block as usize];
+            at -= BYTES;
+        }
+        Some(&mut self.data[block as usize][at])
     }
 
     fn extend(&mut self, chain: &mut Chain) {

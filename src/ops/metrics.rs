@@ -1,5 +1,7 @@
 //! Every counter of the server, and the reasons that have one each.
 
+use super::falls::Fall;
+
 /// Declares a fieldless enum whose variants index an array of counters and name a label value.
 macro_rules! labels {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $label:literal,)+ }) => {
@@ -134,9 +136,9 @@ impl RouteKind {
 }
 
 /// The statuses that are counted, in order; any other counts as 500.
-pub const STATUSES: [u16; 26] = [
-    200, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 417, 421, 422, 429, 431, 500, 501, 503, 504, 505,
-    507,
+pub const STATUSES: [u16; 27] = [
+    200, 202, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 417, 421, 422, 429, 431, 500, 501, 503, 504,
+    505, 507,
 ];
 
 /// Upper bounds of the request duration histogram, in microseconds.
@@ -218,6 +220,10 @@ pub struct Metrics {
     pub warmed: u64,
     /// Panics caught.
     pub panics: u64,
+    /// Falls to a lower path, by reason.
+    pub falls: [u64; Fall::ALL.len()],
+    /// Answers from static bytes.
+    pub emergency_answers: u64,
     /// Times that the database was opened anew because its file was replaced.
     pub reopens: u64,
     /// The longest time between two turns, in microseconds, by cause.
@@ -256,6 +262,8 @@ impl Metrics {
             checkpoints: 0,
             warmed: 0,
             panics: 0,
+            falls: [0; Fall::ALL.len()],
+            emergency_answers: 0,
             reopens: 0,
             longest_gap: [0; GapCause::ALL.len()],
         }

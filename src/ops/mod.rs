@@ -6,6 +6,8 @@ mod budget_page;
 mod cache_pages;
 pub mod configuration_pages;
 mod database_pages;
+pub mod fall_pages;
+pub mod falls;
 mod health_page;
 mod kernel_file;
 pub mod log_ring;

@@ -1,6 +1,7 @@
 //! What a page may say, as the front gathers it for one answer.
 
 use super::configuration_pages::FlagUse;
+use super::fall_pages::Paths;
 use super::metrics::Metrics;
 use super::readings::Readings;
 use super::route_pages::RouteUse;
@@ -63,6 +64,8 @@ pub struct Snapshot<'s> {
     pub wrong_tokens: (u64, u64),
     /// The flags.
     pub flags: &'s [FlagUse],
+    /// The paths, and the drills.
+    pub paths: Paths,
     /// Whether the server is stopping.
     pub draining: bool,
     /// Seconds since the start.

@@ -5,7 +5,8 @@ use core::fmt::{self, Write};
 use super::snapshot::Snapshot;
 use super::text::counts;
 use super::{
-    cache_pages, configuration_pages, database_pages, memory_pages, request_pages, sandbox_pages, system_pages, write_pages,
+    cache_pages, configuration_pages, database_pages, fall_pages, memory_pages, request_pages, sandbox_pages, system_pages,
+    write_pages,
 };
 use crate::budget;
 
@@ -17,6 +18,7 @@ pub(super) fn put(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     write!(out, r#"{{"version":"{version}","preset":"{preset}","state":"{state}","uptime_seconds":{},"#, all.uptime_seconds)?;
     request_pages::put_status(all, out)?;
     cache_pages::put_status(all, out)?;
+    fall_pages::put_status(&all.paths, metrics, out)?;
     database_pages::put_status(all, out)?;
     write_pages::put_status(metrics, readings, all.uptime_seconds, out)?;
     let (failed, refused) = all.wrong_tokens;

@@ -117,6 +117,16 @@ impl<const N: usize, const GHOSTS: usize> Eviction<N, GHOSTS> {
         }
     }
 
+    /// Takes everybody out and forgets who was there.
+    pub fn clear(&mut self) {
+        for entry in &mut self.entries {
+            (entry.state, entry.before, entry.after) = (State::Absent, NONE, NONE);
+        }
+        (self.oldest, self.newest) = (NONE, NONE);
+        (self.promoted, self.newcomers, self.newcomer_blocks, self.age) = (0, 0, 0, 0);
+        self.ghosts.clear();
+    }
+
     /// Entries that are present.
     pub fn len(&self) -> usize {
         self.newcomers + self.promoted

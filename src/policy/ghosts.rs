@@ -21,6 +21,12 @@ pub struct Ghosts<const LIFE: usize, const PLACES: usize> {
 }
 
 impl<const LIFE: usize, const PLACES: usize> Ghosts<LIFE, PLACES> {
+    /// Ends every ghost's life.
+    pub fn clear(&mut self) {
+        let gone = self.departures.wrapping_sub(LIFE as u32 + 1);
+        self.places.iter_mut().for_each(|ghost| ghost.left = gone);
+    }
+
     /// Nobody was here.
     pub const fn new() -> Self {
         const { assert!(PLACES >= WAYS && PLACES.is_multiple_of(WAYS), "places come in fours") };

@@ -1,5 +1,6 @@
 //! Transactions: which writes share one, what ends one, and who runs again alone.
 
+use super::barrier::Fallen;
 use super::control::Control;
 use super::engine::Engine;
 use crate::api::problem::Problem;
@@ -39,6 +40,12 @@ pub struct Group<'g, 'c, 't> {
     /// The schema's version that the catalog is of.
     pub schema: i64,
     pub commit: &'g mut Commit,
+    /// From a COMMIT on, until it is known to have failed or another transaction begins: a panic then leaves it unknown.
+    pub committing: bool,
+    /// Panics that were caught.
+    pub fallen: &'g mut Fallen,
+    /// A drill wants the next transaction to panic.
+    pub strike: bool,
 }
 
 /// Outcomes that are promises until the commit: however the transaction ends without one, also by a panic, they are gone.
@@ -82,7 +89,7 @@ impl Group<'_, '_, '_> {
         }
         let mut last = None;
         if waiting(items) > 1 {
-            match self.together(items) {
+            match self.together_or_alone(items) {
                 Ok(slow) => last = slow,
                 Err(ran) => return settle(items, ran),
             }
@@ -90,7 +97,7 @@ impl Group<'_, '_, '_> {
         }
         for at in (0..items.len()).filter(|&at| Some(at) != last).chain(last) {
             if items[at].outcome.is_none()
-                && let Err(ran) = self.alone(&mut items[at])
+                && let Err(ran) = self.alone_or_told(&mut items[at])
             {
                 return settle(items, ran);
             }
@@ -99,7 +106,7 @@ impl Group<'_, '_, '_> {
     }
 
     /// One transaction for all. What it leaves without an outcome must run alone; the place of the one that must come last, because it is slow.
-    fn together(&mut self, items: &mut [Item]) -> Result<Option<usize>, Ran> {
+    pub(super) fn together(&mut self, items: &mut [Item]) -> Result<Option<usize>, Ran> {
         let now = self.engine.turns.now();
         let earliest = items.iter().filter(|item| item.outcome.is_none()).map(|item| item.deadline).min().unwrap_or(now);
         let limit = now + earliest.saturating_sub(now) / 2;
@@ -114,7 +121,9 @@ impl Group<'_, '_, '_> {
             if self.engine.turns.now() >= limit {
                 break;
             }
-            match self.in_savepoint(&tentative.items[at], limit) {
+            let kept = self.in_savepoint(&tentative.items[at], limit);
+            self.panic_if_ordered();
+            match kept {
                 Kept::Settled(written) => {
                     slow = if written.is_none() { Some(at) } else { slow };
                     tentative.items[at].outcome = written;
@@ -211,7 +220,7 @@ impl Group<'_, '_, '_> {
     }
 
     /// A transaction of its own.
-    fn alone(&mut self, item: &mut Item) -> Result<(), Ran> {
+    pub(super) fn alone(&mut self, item: &mut Item) -> Result<(), Ran> {
         let turns = self.engine.turns;
         let mark = self.engine.reply.len();
         let mut freed = false;
@@ -221,7 +230,9 @@ impl Group<'_, '_, '_> {
             }
             let before = self.begin()?;
             turns.limit(item.deadline);
-            let ran = self.engine.execute(item).and_then(|done| self.commit(before).map(|()| done));
+            let ran = self.engine.execute(item);
+            self.panic_if_ordered();
+            let ran = ran.and_then(|done| self.commit(before).map(|()| done));
             let fault = match ran {
                 Ok(done) => break Written::Done(done),
                 Err(fault) => fault,
@@ -257,6 +268,7 @@ impl Group<'_, '_, '_> {
     /// Takes the write lock; the state's name under it.
     fn begin(&mut self) -> Result<Option<Stamp>, Ran> {
         let turns = self.engine.turns;
+        self.committing = false;
         let mut freed = false;
         loop {
             let began = self.control.begin(turns).and_then(|()| self.engine.held.get(SCHEMA_VERSION).and_then(schema_version));
@@ -286,6 +298,7 @@ impl Group<'_, '_, '_> {
 
     /// Makes the transaction durable, or leaves none.
     fn commit(&mut self, before: Option<Stamp>) -> Result<(), Fault> {
+        self.committing = true;
         match self.control.commit(self.engine.turns) {
             Ok(()) => {
                 self.commit.add(before, self.snapshot.before());
@@ -293,13 +306,21 @@ impl Group<'_, '_, '_> {
             }
             Err(error) => {
                 self.roll_back();
+                self.committing = false;
                 Err(fault(&error))
             }
         }
     }
 
+    /// In the middle of a transaction, with a write done and none committed.
+    fn panic_if_ordered(&mut self) {
+        if std::mem::take(&mut self.strike) {
+            panic!("a drill");
+        }
+    }
+
     /// Ends a transaction that is open still.
-    fn roll_back(&mut self) {
+    pub(super) fn roll_back(&mut self) {
         if !self.engine.conn.is_autocommit()
             && let Err(error) = self.control.rollback(self.engine.turns)
         {

@@ -18,6 +18,7 @@
 //! alone; who was stopped there runs last, alone, up to its own deadline.
 
 mod answer;
+mod barrier;
 mod checkpoint;
 mod control;
 mod engine;
@@ -27,6 +28,7 @@ mod idempotency;
 mod tests;
 mod work;
 
+pub use barrier::Fallen;
 pub use checkpoint::{Checkpoint, LogSize};
 pub use control::Control;
 pub use idempotency::OWN_SCHEMA;
@@ -127,7 +129,9 @@ impl<'c> Back<'c> {
         let (conn, held, work) = (self.conn, &mut self.held, &mut *self.work);
         let bound = work.bound.get_or_insert_with(Box::default);
         let engine = Engine { conn, held, shape: &mut work.shape, bound, turns, config, reply };
-        Group { engine, control, snapshot: &self.snapshot, schema: self.schema_version, commit }.run(batch)
+        let strike = std::mem::take(&mut self.strike);
+        let (snapshot, schema, fallen) = (&self.snapshot, self.schema_version, &mut self.fallen);
+        Group { engine, control, snapshot, schema, commit, committing: false, fallen, strike }.run(batch)
     }
 
     /// A connection outside of any transaction, with what transactions need.

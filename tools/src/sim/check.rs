@@ -9,8 +9,8 @@ use flagstone::job::{Micros, SlotId};
 use flagstone::ops::metrics::{CloseReason, Refusal};
 
 use super::network::SimNet;
-use super::reasons;
 use super::world::{LISTENERS, World};
+use super::{objections, reasons};
 
 /// Deadlines are kept to this; `front/timers.rs` says why.
 pub const GRAIN: Micros = 20_000;
@@ -73,6 +73,9 @@ impl Checker {
 
     /// All invariants; panics with what is broken.
     pub fn check(&mut self, step: Step, front: &Front<SimNet>, world: &mut World) {
+        if let Some(objection) = objections::take() {
+            panic!("{objection}");
+        }
         if let Err(wrong) = self.judge(step, front, world) {
             panic!("at {} after {step:?}: {wrong}", world.now);
         }

@@ -18,6 +18,8 @@ pub enum Last {
     Timeout,
     /// The connection was turned away.
     Refused,
+    /// What served it panicked.
+    Panicked,
 }
 
 /// What the judgement of an answer needs to know.
@@ -25,6 +27,8 @@ pub enum Last {
 pub struct Moment {
     /// The server was told to stop.
     pub stopping: bool,
+    /// Parts of it panic now and then.
+    pub panics: bool,
     /// What had arrived by the time of the last wait's end, in bytes of this stream: the front can know of it.
     pub settled: u64,
 }
@@ -225,6 +229,11 @@ impl Ledger {
             return Err(format!("answered after {} bytes, before the request was read", self.read));
         }
         self.answered_to = asked.end;
+        if status == 500 {
+            self.last = Some(Last::Panicked);
+            let told = moment.panics && answer.close && !matches!(asked.want, Want::Page);
+            return if told { Ok(()) } else { Err("a 500 that nothing explains".to_owned()) };
+        }
         let closes = asked.close || moment.stopping;
         if answer.close && !closes || !answer.close && asked.close {
             return Err("the connection field is not what was asked".to_owned());
@@ -289,8 +298,6 @@ impl Ledger {
                 self.told.push(told(None)?);
                 Ok(None)
             }
-            // A job that others asked for as well panicked.
-            500 => Ok(None),
             _ => Err("a wrong status".to_owned()),
         }
     }

@@ -10,6 +10,7 @@ pub mod command;
 mod database;
 mod ledger;
 mod network;
+mod objections;
 pub mod options;
 mod random;
 mod reasons;
@@ -32,13 +33,15 @@ use flagstone::front::slots::Listening;
 use flagstone::front::{Front, Regions, Setup, Wait, Work};
 use flagstone::http::etag::TagKey;
 use flagstone::job::{Go, Job, Micros, Outcome, Reply};
+use flagstone::ops::falls::Fall;
 use flagstone::ops::metrics::{CloseReason, Refusal};
+use flagstone::policy::drill::Drill;
 use flagstone::policy::hosts::Hosts;
 
 use check::{Checker, Step};
 use database::SimCurrent;
 use network::SimNet;
-use options::{Options, Plant};
+use options::{Fault, Options, Plant};
 use scenario::Fairness;
 use world::{Shared, World};
 
@@ -84,6 +87,8 @@ pub struct Report {
     pub least_free: usize,
     /// What the cache counted.
     pub cache: [u64; CACHE.len()],
+    /// Falls to a lower path.
+    pub falls: [u64; Fall::ALL.len()],
 }
 
 impl Report {
@@ -97,6 +102,7 @@ impl Report {
         refused: [0; Refusal::ALL.len()],
         least_free: usize::MAX,
         cache: [0; CACHE.len()],
+        falls: [0; Fall::ALL.len()],
     };
 
     pub fn add(&mut self, other: Report) {
@@ -109,6 +115,7 @@ impl Report {
         self.refused.iter_mut().zip(other.refused).for_each(|(sum, more)| *sum += more);
         self.least_free = self.least_free.min(other.least_free);
         self.cache.iter_mut().zip(other.cache).for_each(|(sum, more)| *sum += more);
+        self.falls.iter_mut().zip(other.falls).for_each(|(sum, more)| *sum += more);
     }
 }
 
@@ -117,6 +124,7 @@ impl Report {
 /// # Errors
 /// What was found, with the time in the run.
 pub fn run(seed: u64, options: Options, memory: &mut Memory) -> Result<Report, String> {
+    objections::listen();
     let regions = memory.regions.take().unwrap_or_else(Regions::leaked);
     let reply = &mut memory.reply;
     let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -167,6 +175,7 @@ impl<'r> Simulation<'r> {
     /// The loop of `event_loop::serve`, with a check after every call.
     fn serve(&mut self) {
         while !self.front.drained() && self.steps < self.world.borrow().options.steps && !self.is_over() {
+            self.plant_panic();
             self.turn(Wait::UntilEvent);
             if self.front.now() >= self.next_tick {
                 self.front.tick();
@@ -191,6 +200,15 @@ impl<'r> Simulation<'r> {
     fn turn(&mut self, wait: Wait) {
         self.front.turn(wait);
         self.check(Step::Turn);
+    }
+
+    /// The next use of a part of the front is to panic, now and then.
+    fn plant_panic(&mut self) {
+        let mut world = self.world.borrow_mut();
+        if world.has(Fault::Panic) && world.random.one_in(400) {
+            let parts = [Drill::CachePanic, Drill::FlightPanic, Drill::FrontPanic];
+            self.front.plant(parts[world.random.range(0, 2) as usize]);
+        }
     }
 
     fn check(&mut self, step: Step) {
@@ -238,6 +256,7 @@ impl<'r> Simulation<'r> {
             refused: front.metrics.refused,
             least_free: front.audit().blocks_least_free,
             cache: CACHE.map(|(_, count)| count(&counts)),
+            falls: front.metrics.falls,
         };
         if front.audit().slots_in_use == 0 {
             check::all_is_home(&front);

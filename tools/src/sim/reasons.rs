@@ -55,7 +55,7 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
             CloseReason::Reclaimed => quiet,
             CloseReason::Refused => ledger.last == Some(Last::Refused) || unheard || owed && output_was_full,
             CloseReason::Drained => world.stopping,
-            CloseReason::Panicked => false,
+            CloseReason::Panicked => !mid && ledger.last == Some(Last::Panicked) || owed && output_was_full,
         })
         .collect()
 }

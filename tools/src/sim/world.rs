@@ -330,7 +330,7 @@ impl World {
 
     /// What an answer is judged by.
     pub fn moment(&self, id: usize) -> Moment {
-        Moment { stopping: self.stopping, settled: self.connections[id].settled }
+        Moment { stopping: self.stopping, panics: self.has(Fault::Panic), settled: self.connections[id].settled }
     }
 
     /// The front dropped its socket.

@@ -177,6 +177,7 @@ impl<'c> Server<'c> {
             Written::Problem(problem) => (problem.status, problem.slug.to_string(), problem.detail.to_string()),
             Written::Later => (0, "later".to_string(), String::new()),
             Written::Abandoned => (0, "abandoned".to_string(), String::new()),
+            Written::Panicked => (0, "panicked".to_string(), String::new()),
         }
     }
 
