@@ -48,6 +48,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// Optimisations off, and the last good configuration.
     pub safe: bool,
+    /// The same when so many starts in a row came to no good end.
+    pub safe_after: Option<u32>,
     /// Start from the last good configuration when the file is broken.
     pub fallback: bool,
     /// Without the sandbox, for debugging.
@@ -157,6 +159,10 @@ where
             }
             Arg::Long("immutable") => words.options.immutable = true,
             Arg::Long("safe") => words.options.safe = true,
+            Arg::Long("safe-after") => {
+                let count = count("safe-after", &mut parser)?;
+                once("--safe-after", &mut words.options.safe_after, count)?;
+            }
             Arg::Long("fallback") => words.options.fallback = true,
             Arg::Long("no-sandbox") => words.options.no_sandbox = true,
             Arg::Long("check") => words.check = true,
@@ -321,6 +327,15 @@ fn address(long: &str, parser: &mut Parser) -> Result<Address, StartError> {
 
 fn text(long: &str, parser: &mut Parser) -> Result<String, StartError> {
     parser.value().map_err(|_| needs_value(long)).and_then(unicode)
+}
+
+/// A number from 1.
+fn count(long: &str, parser: &mut Parser) -> Result<u32, StartError> {
+    let text = text(long, parser)?;
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| {
+        let what = format!("--{long} takes a number from 1, and {text:?} is none");
+        StartError::usage(what, &format!("flagstone {}", option::find(long).map_or_else(String::new, typed)))
+    })
 }
 
 fn needs_value(long: &str) -> StartError {

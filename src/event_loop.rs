@@ -47,6 +47,12 @@ pub trait Surroundings {
     /// Whether the database is to be opened otherwise than it is, for the running configuration's sake.
     fn wants_reopening(&mut self) -> bool;
 
+    /// Called about once a second between jobs: how the server is, in a line for the service manager.
+    fn tell_status(&mut self, _text: &str) {}
+
+    /// Called once, when the server begins to stop.
+    fn stopping(&mut self) {}
+
     /// Changes the running configuration, between jobs.
     ///
     /// # Errors
@@ -71,6 +77,7 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
     front.set_freshness(Some(back.freshness()));
     let end = loop {
         turn(front, Wait::UntilEvent);
+        tell_of_the_end(front, around);
         if let Some(faults) = front.take_faults() {
             back.obey(faults);
         }
@@ -122,6 +129,8 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         if around.wants_reopening() {
             break End::DatabaseReplaced;
         }
+        // Also of one that began within a job.
+        tell_of_the_end(front, around);
         around.flush_log();
         if front.drained() {
             break End::Drained;
@@ -141,6 +150,7 @@ fn look<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>, arou
         front.readings.disk = back.disk();
         front.readings.database.ready = true;
         around.read(front);
+        around.tell_status(if front.is_draining() { "stopping" } else { "serving" });
         front.tick();
     }));
     if looked.is_err() {
@@ -166,6 +176,7 @@ pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Repl
     let until = front.now() + REOPEN;
     while front.now() < until {
         turn(front, Wait::AtMost(until - front.now()));
+        tell_of_the_end(front, around);
         while let Some(work) = next_work(front) {
             let mut problem = Problem::new(503, "no-database", "The database cannot be opened")
                 .detail(format_args!("Its file is missing or was replaced by one that cannot be served."))
@@ -179,13 +190,23 @@ pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Repl
                 }
             }
         }
+        // Also of one that began within a job.
+        tell_of_the_end(front, around);
         around.flush_log();
         if front.drained() {
             return Some(End::Drained);
         }
     }
     around.read(front);
+    around.tell_status("the database cannot be opened");
     None
+}
+
+/// Tells the surroundings once that the server has begun to stop.
+fn tell_of_the_end<N: Net, S: Surroundings>(front: &mut Front<N>, around: &mut S) {
+    if front.take_draining() {
+        around.stopping();
+    }
 }
 
 /// After a panic in the front. A second one, in this, is the end of nothing either.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use flagstone::cli::{self, Command};
 use flagstone::config;
 use flagstone::start::serve::ProcessHeap;
-use flagstone::start::{Exit, StartError, check, client, get, serve, sheet};
+use flagstone::start::{Exit, StartError, check, client, get, journal, serve, sheet};
 
 #[global_allocator]
 static HEAP: ProcessHeap = ProcessHeap::new();
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match std::panic::catch_unwind(run) {
         Ok(Ok(code)) => ExitCode::from(code),
         Ok(Err(error)) => {
-            eprintln!("flagstone: {error}");
+            journal::last_words(format_args!("flagstone: {error}"));
             ExitCode::from(error.exit)
         }
         Err(_) => {

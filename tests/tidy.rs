@@ -164,6 +164,7 @@ fn nobody_but_sqlite_opens_the_database_while_it_is_served() {
         ("start/port_holder", "/proc"),
         ("memory/statics.rs", "/proc/self/maps"),
         ("start/state.rs", "keys in the state directory"),
+        ("start/starts.rs", "the count of starts in the state directory, and /proc"),
         ("start/kept.rs", "configurations in the state directory"),
         ("start/configuration.rs", "the configuration's file"),
         ("demo", "makes the demo before it is served"),

@@ -25,6 +25,8 @@ pub enum Offer {
     Path,
     /// The default server.
     Url,
+    /// Nothing: it is a number.
+    Nothing,
 }
 
 /// One option.
@@ -101,6 +103,14 @@ pub const OPTIONS: &[CommandOption] = &[
         "data.db",
         "optimisations off, the last good configuration kept",
         "With no usable configuration: loopback only, tables off.",
+    ),
+    option(
+        None,
+        "safe-after",
+        Value("N", Offer::Nothing),
+        "3 data.db",
+        "as --safe when N starts in a row came to no good end",
+        "A start that served for a minute, or ended in an orderly way, is a good one. Counted in the state directory; for service managers.",
     ),
     option(
         None,

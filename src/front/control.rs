@@ -10,8 +10,24 @@ use crate::memory::sink::Sink;
 use crate::ops::metrics::{CloseReason, RouteKind};
 use crate::ops::pages;
 use crate::policy::flags::{Flag, Wanted};
+use crate::policy::watchdog::Watchdog;
 
 impl<N: Net> Front<N> {
+    /// Whether the server is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining_since.is_some()
+    }
+
+    /// The same, once: for who tells of it.
+    pub fn take_draining(&mut self) -> bool {
+        self.is_draining() && !std::mem::replace(&mut self.drain_told, true)
+    }
+
+    /// A service manager watches, and ends the process that does not come around.
+    pub fn watch(&mut self, watchdog: Watchdog) {
+        self.watchdog = watchdog;
+    }
+
     /// Does it, and says what was done.
     pub(super) fn answer_control(&mut self, index: u16, control: Ops) {
         match control {

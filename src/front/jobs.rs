@@ -50,7 +50,7 @@ impl<N: Net> Front<N> {
     pub fn nested_turn(&mut self, wait: Micros) -> Go {
         self.metrics.nested_turns += 1;
         let before = self.net.now();
-        self.turn(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
+        self.pass(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
         let turned = self.net.now().saturating_sub(before);
         if let Some(running) = &mut self.running {
             running.turned += turned;
@@ -111,7 +111,11 @@ impl<N: Net> Front<N> {
             Task::Tables => limits.table_query_ms,
             Task::Route(_) | Task::Change(_) => limits.route_query_ms,
         };
-        Some(Job { task, slot: id, exchange, arrived: entry.since, deadline: self.now + longest * MS })
+        let deadline = self.now + longest * MS;
+        if !matches!(task, Task::Change(_)) {
+            self.watchdog.work(deadline);
+        }
+        Some(Job { task, slot: id, exchange, arrived: entry.since, deadline })
     }
 
     /// Takes a job back: answers everybody who waits for it, or puts it into the queue again when the database was locked.
@@ -231,6 +235,7 @@ impl<N: Net> Front<N> {
     /// Returns what its answer is known by.
     pub(super) fn book_job(&mut self) -> Key {
         let Some(running) = self.running.take() else { return 0 };
+        self.watchdog.pass(self.now);
         let spent = self.now.saturating_sub(running.started + running.turned);
         self.metrics.job_micros += spent;
         if let Some(account) = running.account {

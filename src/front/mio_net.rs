@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::unix::SourceFd;
@@ -30,6 +31,8 @@ pub struct MioNet {
     listeners: heapless::Vec<OwnedFd, MAX_LISTENERS>,
     /// Given up for a moment when descriptors run out, so that a client in the queue can be told.
     spare: Option<File>,
+    /// To a service manager that watches.
+    watchdog: Option<UnixDatagram>,
     started: Instant,
 }
 
@@ -53,7 +56,20 @@ impl MioNet {
                 Interest::READABLE,
             )?;
         }
-        Ok(MioNet { poll, events: Events::with_capacity(EVENTS), signals, listeners, spare: Some(spare()?), started })
+        Ok(MioNet {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            signals,
+            listeners,
+            spare: Some(spare()?),
+            watchdog: None,
+            started,
+        })
+    }
+
+    /// Feeds a service manager's watchdog by a connected socket that never blocks.
+    pub fn feed_by(&mut self, socket: UnixDatagram) {
+        self.watchdog = Some(socket);
     }
 
     fn token(token: mio::Token) -> Token {
@@ -149,6 +165,11 @@ impl Net for MioNet {
             [one] => rustix::io::write(&*socket, one)?,
             several => rustix::io::writev(&*socket, several)?,
         })
+    }
+
+    fn feed_watchdog(&mut self) {
+        // Where its queue is full it has enough to read already.
+        let _ = self.watchdog.as_ref().map(|socket| socket.send(b"WATCHDOG=1"));
     }
 
     fn finish_writing(&mut self, socket: &mut OwnedFd) {

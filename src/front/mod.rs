@@ -57,6 +57,7 @@ use crate::policy::flags::Flags;
 use crate::policy::hosts::Hosts;
 use crate::policy::memory_level::MemoryLevel;
 use crate::policy::paths::{Part, Paths};
+use crate::policy::watchdog::Watchdog;
 use cache::Cache;
 use emergency::Stage;
 pub use jobs::Work;
@@ -167,7 +168,9 @@ pub struct Front<N: Net> {
     last_turn_end: Micros,
     next_timer: Micros,
     draining_since: Option<Micros>,
+    drain_told: bool,
     reload_asked: bool,
+    watchdog: Watchdog,
     date: DateCache,
     /// All counters.
     pub metrics: Metrics,
@@ -234,7 +237,9 @@ impl<N: Net> Front<N> {
             last_turn_end: now,
             next_timer: NEVER,
             draining_since: None,
+            drain_told: false,
             reload_asked: false,
+            watchdog: Watchdog::new(None),
             date: DateCache::new(),
             metrics: Metrics::new(),
             readings: Readings::default(),
@@ -248,6 +253,12 @@ impl<N: Net> Front<N> {
     ///
     /// Bounded: at most `EVENTS` events, `ACCEPTS_PER_TURN` accepts a listener and `DRIVES_PER_TURN` slots.
     pub fn turn(&mut self, wait: Wait) {
+        self.watchdog.pass(self.now);
+        self.pass(wait);
+    }
+
+    /// A turn that may be one inside a job.
+    fn pass(&mut self, wait: Wait) {
         self.flush_dirty();
         let timeout = self.timeout(wait);
         if let Err(error) = self.net.wait(timeout, &mut self.events) {
@@ -255,6 +266,9 @@ impl<N: Net> Front<N> {
         }
         self.now = self.net.now();
         self.unix = self.net.unix_time();
+        if self.watchdog.is_due(self.now) {
+            self.net.feed_watchdog();
+        }
         self.metrics.turns += 1;
         self.note_events();
         self.accept_all();
@@ -341,8 +355,9 @@ impl<N: Net> Front<N> {
             Wait::AtMost(longest) => (longest, None),
             _ => (1000 * MS, self.queue.next_at().into_iter().chain(self.batch_due()).min()),
         };
-        let due = [Some(self.next_timer).filter(|&timer| timer != NEVER), queued, listeners].into_iter().flatten().min();
+        let timer = Some(self.next_timer).filter(|&timer| timer != NEVER);
         let now = self.net.now();
+        let due = [timer, queued, listeners, self.watchdog.next_at(now)].into_iter().flatten().min();
         Some(due.map_or(longest, |due| due.saturating_sub(now)).min(longest))
     }
 

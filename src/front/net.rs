@@ -111,6 +111,9 @@ pub trait Net {
     /// `WouldBlock`, or what ended the connection.
     fn write(&mut self, socket: &mut Self::Socket, from: &[IoSlice]) -> io::Result<usize>;
 
+    /// Feeds a service manager's watchdog, where there is one.
+    fn feed_watchdog(&mut self) {}
+
     /// Says that nothing more will be written (FIN), keeping the reading side.
     fn finish_writing(&mut self, socket: &mut Self::Socket);
 }

@@ -75,6 +75,7 @@ impl<N: Net> Front<N> {
         self.metrics.warmed += 1;
         self.running = Some(Running { started: self.now, key, stamp: Some(current), ..Running::for_nobody(slot) });
         let deadline = self.now + config.limits.route_query_ms * MS;
+        self.watchdog.work(deadline);
         Some(Job { task: Task::Route(place as u16), slot, exchange, arrived: self.now, deadline })
     }
 

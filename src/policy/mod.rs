@@ -19,3 +19,4 @@ pub mod memory_level;
 pub mod paths;
 pub mod slope;
 pub mod wal_pin;
+pub mod watchdog;

@@ -8,6 +8,7 @@ use rustix::process::{Resource, Rlimit};
 use super::address::Address;
 use super::configuration::Configuration;
 use super::failures::internal;
+use super::notify::Notify;
 use super::sandbox::calls::Refusal;
 use super::sandbox::files::Access;
 use super::serve::ProcessHeap;
@@ -49,6 +50,8 @@ pub(super) struct Around {
     /// When the example gets its next readings.
     pub(super) next_reading: Option<Micros>,
     pub(super) sealed: Option<u64>,
+    /// The service manager.
+    pub(super) notify: Notify,
     /// This machine's name.
     pub(super) hostname: String,
     /// What the start block says of the sandbox.
@@ -145,6 +148,7 @@ impl Surroundings for Around {
         }
         front.readings.system.wal = front.wal();
         self.sources.read(self.watched.wal_index(), &mut front.readings.system);
+        self.configuration.starts.look();
         front.readings.heap = self.heap.readings();
         front.readings.configuration_heap = self.heap.aside_readings();
         front.heap_in_reserve = self.heap.in_reserve();
@@ -186,7 +190,18 @@ impl Surroundings for Around {
     }
 
     fn change<N: Net>(&mut self, change: Change, front: &mut Front<N>, back: &mut Back<'_>) -> Result<(), Problem> {
-        self.configuration.change(change, &self.listen, self.heap, front, back)
+        self.notify.reloading();
+        let changed = self.configuration.change(change, &self.listen, self.heap, front, back);
+        self.notify.ready();
+        changed
+    }
+
+    fn tell_status(&mut self, text: &str) {
+        self.notify.status(text, self.started.elapsed().as_micros() as Micros);
+    }
+
+    fn stopping(&mut self) {
+        self.notify.stopping();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::policy::credentials;
 /// 78 with every mistake; 66 when the database cannot be opened.
 pub fn check(options: &Options, heap: &'static ProcessHeap) -> Result<String, StartError> {
     // It is the file that is to be right, whatever would be done without it.
-    let options = &Options { safe: false, fallback: false, ..options.clone() };
+    let options = &Options { safe: false, safe_after: None, fallback: false, ..options.clone() };
     let mut parts = Parts::take()?;
     let database = serve::database(options, &mut parts)?;
     let (mut configuration, state) = serve::configuration(options, heap, &database)?;

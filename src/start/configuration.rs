@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::address::Address;
 use super::kept::Kept;
 use super::serve::{PATIENCE, ProcessHeap};
+use super::starts::Starts;
 use super::state::{self, State};
 use super::{Exit, StartError, shell_word};
 use crate::api::problem::Problem;
@@ -64,6 +65,8 @@ pub(super) struct Configuration {
     /// Whether the start may take the last good copy, and whether it is to come about whatever is broken.
     fallback: bool,
     safe: bool,
+    /// This start among those before it, for who asked for counting.
+    pub(super) starts: Starts,
     history: History,
     kept: Kept,
     seen: readings::Configuration,
@@ -97,6 +100,11 @@ impl Configuration {
             Some(folder) => Kept::open(folder, &mut made.history),
             None => Kept::nowhere(state.note.clone().unwrap_or_default()),
         };
+        made.starts = match (options.safe_after, &state.folder) {
+            (Some(_), Some(folder)) => Starts::count(folder),
+            _ => Starts::not_counted(),
+        };
+        made.safe |= options.safe_after.is_some_and(|most| made.starts.before() >= most);
         heap.aside(|| match read {
             _ if made.safe => {
                 made.be_safe(read.err());
@@ -135,6 +143,7 @@ impl Configuration {
             source: at_start::Source::File,
             fallback: options.fallback,
             safe: options.safe,
+            starts: Starts::not_counted(),
             history: History::new(),
             kept: Kept::nowhere(String::new()),
             seen: readings::Configuration::default(),

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::StartError;
 use super::address::Address;
-use super::port_holder;
+use super::configuration::Configuration;
+use super::{StartError, handed_over, port_holder};
 use crate::budget::{BACKLOG, RECEIVE_BUFFER_KIB, SEND_BUFFER_KIB};
+use crate::cli::Options;
+use crate::front::slots::Listening;
 
 /// A bound, listening, non-blocking socket.
 #[derive(Debug)]
@@ -39,6 +41,33 @@ impl Bound {
             Address::Tcp(_) => None,
         }
     }
+}
+
+/// A public or an operators' listener.
+pub(super) type Placed = (Bound, Listening);
+
+/// All listeners, and the files that are removed at the end. What a service manager hands over takes the place of what the configuration
+/// names and of the default; what the command line names comes beside it.
+///
+/// # Errors
+/// 69 for an address, 78 for text in the configuration that is none.
+pub(super) fn all(
+    configuration: &mut Configuration, options: &Options, served: &str,
+) -> Result<(Vec<Placed>, Vec<SocketFile>), StartError> {
+    let mut bound = handed_over::take()?;
+    bound.retain(|(bound, _)| configuration.may_listen(&bound.address));
+    let has = |wanted: Listening| bound.iter().any(|(_, kind)| *kind == wanted);
+    let (has_public, has_ops) = (has(Listening::Public), has(Listening::Ops));
+    let public = if has_public && options.listen.is_empty() { Vec::new() } else { configuration.listen(options)? };
+    let ops = if has_ops && options.ops.is_none() { None } else { configuration.ops(options)? };
+    let public = public.into_iter().map(|address| (address, Listening::Public));
+    let mut files = Vec::new();
+    for (address, kind) in public.chain(ops.into_iter().map(|address| (address, Listening::Ops))) {
+        let new = bind(&address, served)?;
+        files.extend(new.file());
+        bound.push((new, kind));
+    }
+    Ok((bound, files))
 }
 
 /// Binds and listens.
@@ -75,6 +104,17 @@ fn unix(path: &Path) -> std::io::Result<OwnedFd> {
     socket.bind(&SockAddr::unix(path)?)?;
     socket.listen(BACKLOG as i32)?;
     Ok(socket.into())
+}
+
+/// Makes one that somebody else listens on like our own.
+pub(super) fn adopt(socket: &Socket, address: &Address) -> std::io::Result<()> {
+    socket.set_nonblocking(true)?;
+    if let Address::Tcp(_) = address {
+        socket.set_tcp_nodelay(true)?;
+    }
+    size_buffers(socket)?;
+    // Again, which changes the length of its queue to what the sheet has for it.
+    socket.listen(BACKLOG as i32)
 }
 
 /// Fixed sizes turn the kernel's own growing of buffers off; the kernel books twice what is asked (socket(7)).

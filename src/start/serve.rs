@@ -16,6 +16,8 @@ use super::failures::{cannot_open, cannot_read, internal, no_heap};
 use super::inspect::{self, Facts, JournalMode};
 use super::listen::{self, Bound};
 use super::log_limit;
+pub use super::logging::install_log;
+use super::notify::{self, Notify};
 use super::state::{self, State};
 use super::watched::Watched;
 use super::{Exit, StartError, reach, shell_word};
@@ -38,6 +40,7 @@ use crate::ops::log_ring;
 use crate::ops::system::Sources;
 use crate::policy::checkpoints::Checkpoints;
 use crate::policy::hosts::Hosts;
+use crate::policy::watchdog::Watchdog;
 
 /// The process's heaps: the binary makes them its global allocator. Configurations are read in the second.
 pub type ProcessHeap = Heaps<HEAP_BYTES, CONFIG_ARENA_BYTES>;
@@ -46,8 +49,6 @@ static REPLY: StaticCell<[u8; ANSWER_BYTES]> = StaticCell::new([0; ANSWER_BYTES]
 
 /// Pages of a database that is not there yet (the demo's).
 const USUAL_PAGE: usize = 4096;
-/// The longest log line in bytes: SQLite's messages name what they are about, and a statement may stand in them.
-const LONGEST_LINE: usize = 16 * 1024;
 /// Between two attempts to open a database that another process has locked.
 const BUSY_STEP: Duration = Duration::from_millis(5);
 /// How long the start waits for a lock of another process: as long as a request would.
@@ -105,18 +106,12 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
     let mut database = database(options, &mut parts)?;
     let served = served(options, &database.path);
     let (mut configuration, state) = configuration(options, heap, &database)?;
-    let mut bound = Vec::new();
-    for address in &configuration.listen(options)? {
-        bound.push((listen::bind(address, &served)?, Listening::Public));
-    }
-    if let Some(ops) = &configuration.ops(options)? {
-        bound.push((listen::bind(ops, &served)?, Listening::Ops));
-    }
-    let _files: Vec<_> = bound.iter().filter_map(|(bound, _)| bound.file()).collect();
+    let (bound, _files) = listen::all(&mut configuration, options, &served)?;
     let listed: Vec<(Address, Listening)> = bound.iter().map(|(bound, kind)| (bound.address.clone(), *kind)).collect();
     let Parts { mut arenas, workspace, mut reply, regions, started } = parts;
-    let mut front = front(bound, regions, &state, started, configuration.running())?;
     install_log();
+    let notify = Notify::from_environment();
+    let mut front = front(bound, regions, &state, started, configuration.running(), &notify)?;
     let listen = listed.iter().filter(|(_, kind)| *kind == Listening::Public).map(|(address, _)| address.clone()).collect();
     let demo = options.demo.is_some() && options.config.is_none();
     let mut around = Around {
@@ -135,6 +130,7 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
         sealed: None,
         sandbox: String::new(),
         hostname: block::hostname(),
+        notify,
     };
     let mut said = String::new();
     let places = reach::places(&database, &state, options.config.as_deref(), listed.iter().map(|(address, _)| address.clone()));
@@ -146,6 +142,8 @@ pub fn serve(options: &Options, heap: &'static ProcessHeap) -> Result<(), StartE
                 around.confine(front, !options.no_sandbox, &places);
                 print_block(&database, &listed, &state, around, back, options, &served);
                 around.seal();
+                around.configuration.starts.serving();
+                around.notify.ready();
                 Ok(())
             };
             serve_open(&database, page_slots, workspace, &mut front, &mut reply, &mut around, start)
@@ -379,7 +377,7 @@ fn served(options: &Options, path: &Path) -> String {
 }
 
 fn front(
-    bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, started: Instant, config: Rc<Config>,
+    bound: Vec<(Bound, Listening)>, regions: Regions, state: &State, started: Instant, config: Rc<Config>, notify: &Notify,
 ) -> Result<Front<MioNet>, StartError> {
     let mut sockets = heapless::Vec::new();
     let mut listeners = heapless::Vec::new();
@@ -388,39 +386,22 @@ fn front(
             return Err(StartError::usage("more than 8 addresses", "flagstone -h"));
         }
     }
-    let net = MioNet::new(sockets, started, config.from_file)
+    let mut net = MioNet::new(sockets, started, config.from_file)
         .map_err(|error| internal(&format!("the event loop cannot be set up: {error}")))?;
-    Ok(Front::new(net, setup(listeners, state, config), regions))
+    let watchdog = notify::watchdog().and_then(|interval| Some((interval, notify.second()?)));
+    let interval = watchdog.map(|(interval, socket)| {
+        net.feed_by(socket);
+        interval
+    });
+    let mut front = Front::new(net, setup(listeners, state, config), regions);
+    front.watch(Watchdog::new(interval));
+    Ok(front)
 }
 
 pub(super) fn setup(
     listeners: heapless::Vec<Listening, { crate::front::mio_net::MAX_LISTENERS }>, state: &State, config: Rc<Config>,
 ) -> Setup {
     Setup { listeners, config, tag_key: state.tag_key, hosts: Hosts::new(&block::hostname()) }
-}
-
-/// env_logger into the ring, at RUST_LOG's level or `info`. A line is `LEVEL message`; whoever collects stderr knows the time.
-pub fn install_log() {
-    let mut builder = env_logger::Builder::new();
-    builder
-        .filter_level(log::LevelFilter::Info)
-        .parse_default_env()
-        .target(env_logger::Target::Pipe(Box::new(log_ring::RingWriter)))
-        .write_style(env_logger::WriteStyle::Never)
-        .format(|out, record| match log_limit::admits(record) {
-            true => writeln!(out, "{:5} {}", record.level(), record.args()),
-            false => Ok(()),
-        });
-    // A logger that somebody installed before stays; tests do that.
-    let _ = builder.try_init();
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map_or(("?", 0), |place| (place.file(), place.line()));
-        let text = panic.payload_as_str().unwrap_or("a payload that is no text");
-        log::error!("panic at {}:{}: {text}", place.0, place.1);
-    }));
-    // The first line of a thread makes its buffer: now, at a level that is hardly ever off, and as long as lines get.
-    log::error!("{:LONGEST_LINE$}", "");
-    log_ring::discard();
 }
 
 fn print_block(
@@ -437,6 +418,7 @@ fn print_block(
         config.routes().iter().map(|route| format!("{} {}", route.verb.name(), config.text(route.path))).collect();
     let token = config.ops_auth.map(|token| config.text(config.tokens[usize::from(token)].name));
     let mut notes = database.facts.notes.clone();
+    notes.extend(around.configuration.why_safe());
     notes.extend(around.configuration.fall().map(str::to_string));
     if around.writable {
         if database.facts.journal_mode != JournalMode::Wal {

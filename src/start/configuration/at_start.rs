@@ -39,6 +39,18 @@ impl Configuration {
         }
     }
 
+    /// What the start block says when it is safe without having been told to be.
+    pub(in crate::start) fn why_safe(&self) -> Option<String> {
+        let before = self.starts.before();
+        let counted = self.safe && before > 0;
+        counted.then(|| format!("{before} starts in a row came to no good end: optimisations are off, as with --safe"))
+    }
+
+    /// Whether it may be listened there: with no usable configuration, on this machine alone.
+    pub(in crate::start) fn may_listen(&self, address: &Address) -> bool {
+        self.source != Source::Nothing || near(address.clone()) == *address
+    }
+
     /// The file is broken: the last good copy instead, where that was asked for.
     pub(super) fn fall_back(&mut self, error: StartError) -> Result<(), StartError> {
         if !self.fallback {
