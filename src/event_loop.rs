@@ -130,6 +130,8 @@ pub fn serve<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>,
         if around.wants_reopening() {
             break End::DatabaseReplaced;
         }
+        // Also of one that began within a job.
+        tell_of_the_end(front, around);
         around.flush_log();
         if front.drained() {
             break End::Drained;
@@ -189,6 +191,8 @@ pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Repl
                 }
             }
         }
+        // Also of one that began within a job.
+        tell_of_the_end(front, around);
         around.flush_log();
         if front.drained() {
             return Some(End::Drained);

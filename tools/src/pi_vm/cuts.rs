@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::machine::{Machine, Parts};
 use crate::durability::clients;
-use crate::rig::line::Line;
 use crate::durability::ledger::{Cut, Findings, Ledger};
 use crate::durability::{look, record};
+use crate::rig::line::Line;
 
 /// A disk of 64 MiB, with room for a few thousand writes and their log.
 const DISK_KIB: u64 = 64 * 1024;
