@@ -193,11 +193,13 @@ const _: () = assert!(CACHE_BODY_BYTES <= ANSWER_BYTES, "FLAGSTONE_CACHE_BODY_BY
 pub const CACHE_TABLE: usize = (2 * CACHE_ENTRIES).next_power_of_two();
 /// Keys of evicted answers that are remembered: the policy wants twice the entries, in fours.
 pub const CACHE_GHOSTS: usize = (2 * CACHE_ENTRIES).next_multiple_of(4);
-/// What so many entries cost beside their blocks: places, shares of the eviction lists and ghosts, and the index and the shortcuts from raw
-/// targets, which have a power of two of places.
+/// What so many entries cost beside their blocks: places with a bit for each table, shares of the eviction lists and ghosts, and the index and
+/// the shortcuts from raw targets, which have a power of two of places.
 pub const fn cache_state_bytes(entries: usize) -> usize {
-    entries * 360 + (2 * entries).next_power_of_two() * 56 + 256
+    entries * CACHE_ENTRY_STATE_BYTES + (2 * entries).next_power_of_two() * 56 + 256
 }
+/// One entry's part that grows with nothing but their number.
+const CACHE_ENTRY_STATE_BYTES: usize = 296 + TABLES / 8;
 /// All entries' state: boxed at start in Rust's heap, which is larger by that; `front/cache.rs` asserts that it fits.
 pub const CACHE_STATE_BYTES: usize = cache_state_bytes(CACHE_ENTRIES);
 
@@ -312,7 +314,11 @@ pub const PROCESS: &[Row] = &[
     row("answer heads and operators' pages", 2 * ANSWER_HEAD_BYTES + OPS_ANSWER_BYTES, "2 x 8 KiB + 32 KiB + ROUTES x 768"),
     row("output blocks", OUTPUT_BLOCKS * (OUTPUT_BLOCK_BYTES + 2), "OUTPUT_KIB, with 2 bytes of index a block"),
     row("cache blocks", CACHE_BLOCKS * (CACHE_BLOCK_BYTES + 2), "CACHE_MIB, with 2 bytes of index a block"),
-    row("cache entries", CACHE_STATE_BYTES, "CACHE_ENTRIES x 360 bytes and 56 for each place of their index, beside HEAP_KIB"),
+    row(
+        "cache entries",
+        CACHE_STATE_BYTES,
+        "CACHE_ENTRIES x (296 + tables / 8) and 56 for each place of their index, beside HEAP_KIB",
+    ),
     row("configurations", CONFIGS_BYTES, "3 x CONFIG_FILE_KIB + ROUTES x 320 + ROUTE_PARAMS x 192 + 40 KiB, in the Rust heap"),
     row("reading a configuration", CONFIG_ARENA_BYTES, "CONFIG_ARENA_KIB"),
     row("write batch", BATCH_BYTES, "BATCH x 720 bytes, beside HEAP_KIB"),
