@@ -1,9 +1,10 @@
-//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`, `tools soak`.
+//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`, `tools soak`, `tools pi-vm`.
 #![deny(unsafe_code)]
 
 mod chaos;
 mod durability;
 mod oracle;
+mod pi_vm;
 mod rig;
 mod sim;
 
@@ -18,6 +19,7 @@ tools: what the project checks itself with
     cargo run -p tools --release -- durability           kills, power cuts, failing disks: what was acknowledged is there
     cargo run -p tools --release -- chaos                each risk of the register provoked, each promise checked
     cargo run -p tools --release -- soak                 ten million requests, and nothing is left of them
+    cargo run -p tools -- pi-vm --tarball FILE           an emulated machine of 512 MB serves, and its power is cut
 
 tools COMMAND --help explains the options of each.
 ";
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Some("soak") => Some(chaos::soak::command as fn(_) -> _),
         Some("chaos") => Some(chaos::command as fn(_) -> _),
         Some("durability") => Some(durability::command as fn(_) -> _),
+        Some("pi-vm") => Some(pi_vm::command as fn(_) -> _),
         Some(durability::LOOK) => Some(durability::look_command as fn(_) -> _),
         Some(durability::REFERENCE) => Some(durability::reference_command as fn(_) -> _),
         _ => None,
@@ -73,7 +76,7 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim, oracle, durability, chaos or soak".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability, chaos and soak"))),
+        Some("") => Err(Usage("a command is missing: sim, oracle, durability, chaos, soak or pi-vm".to_owned())),
+        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability, chaos, soak and pi-vm"))),
     }
 }

@@ -9,15 +9,15 @@
 //! look     who makes and reads the database
 //! ```
 
-mod clients;
+pub mod clients;
 pub mod disk;
 mod faults;
 pub mod kernel;
-mod ledger;
-mod look;
+pub mod ledger;
+pub mod look;
 mod measure;
 mod options;
-mod record;
+pub mod record;
 mod reference;
 mod server;
 mod shim;
