@@ -10,8 +10,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// By how much longer everything takes than on a machine of its own kind: `FLAGSTONE_TEST_PATIENCE` of the build, for emulation.
+pub const PATIENCE: u32 = match option_env!("FLAGSTONE_TEST_PATIENCE") {
+    None => 1,
+    Some(digits) => match u32::from_str_radix(digits, 10) {
+        Ok(factor) => factor,
+        Err(_) => panic!("FLAGSTONE_TEST_PATIENCE is a factor"),
+    },
+};
+
 /// How long anything that must happen may take on a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(20 * PATIENCE as u64);
 
 /// The binary under test: this build's, or another preset's, which `tools/check-presets.sh` names.
 pub fn binary() -> PathBuf {
