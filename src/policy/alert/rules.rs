@@ -218,6 +218,12 @@ alerts! {
     /// Whether a part of the sandbox is off.
     Sandbox = "sandbox" State From [Some(ONE), None, None] after 0 clear 0,
         "a part of the sandbox is off", "the rest is in force; /-/status says why, in sandbox";
+    /// The path that answers: 1 for the plain one, 2 for static bytes.
+    Path = "path" Count From [Some(ONE), None, Some(2 * ONE)] after 2 clear 5,
+        "a part of the fast path, or all of it, is off", "the next path answers; what is off is probed and comes back by itself";
+    /// Falls of five minutes from one path to a lower one.
+    Falls = "falls" Count From [Some(ONE), Some(20 * ONE), None] after 0 clear 60,
+        "answers came by a lower path", "the next path answered; see flagstone_falls_total for the reason";
     /// Panics of five minutes.
     Panics = "panics" Count From [None, Some(ONE), Some(5 * ONE)] after 0 clear 60,
         "a part of the server panicked", "what it served was ended, the rest goes on; please report the log's line";
