@@ -1,10 +1,11 @@
-//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`, `tools soak`.
+//! The project's own tools: `tools sim`, `tools oracle`, `tools durability`, `tools chaos`, `tools soak`, `tools rules`.
 #![deny(unsafe_code)]
 
 mod chaos;
 mod durability;
 mod oracle;
 mod rig;
+mod rules;
 mod sim;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ tools: what the project checks itself with
     cargo run -p tools --release -- durability           kills, power cuts, failing disks: what was acknowledged is there
     cargo run -p tools --release -- chaos                each risk of the register provoked, each promise checked
     cargo run -p tools --release -- soak                 ten million requests, and nothing is left of them
+    cargo run -p tools -- rules                          the alerts as Prometheus rules
 
 tools COMMAND --help explains the options of each.
 ";
@@ -69,11 +71,12 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
     let name = arguments.next().unwrap_or_default();
     match name.to_str() {
         Some("sim") => sim::command::command(arguments),
+        Some("rules") => rules::command(arguments),
         Some("-h" | "--help") => {
             print!("{HELP}");
             Ok(true)
         }
-        Some("") => Err(Usage("a command is missing: sim, oracle, durability, chaos or soak".to_owned())),
-        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability, chaos and soak"))),
+        Some("") => Err(Usage("a command is missing: sim, oracle, durability, chaos, soak or rules".to_owned())),
+        _ => Err(Usage(format!("{name:?}: the commands are sim, oracle, durability, chaos, soak and rules"))),
     }
 }
