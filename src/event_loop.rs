@@ -151,8 +151,8 @@ fn look<N: Net, S: Surroundings>(front: &mut Front<N>, back: &mut Back<'_>, arou
         front.readings.disk = back.disk();
         front.readings.database.ready = true;
         around.read(front);
-        around.tell_status(if front.is_draining() { "stopping" } else { "serving" });
         front.tick();
+        around.tell_status(&front.status_line());
     }));
     if looked.is_err() {
         log::error!("a panic while readings were taken");
@@ -199,6 +199,7 @@ pub fn serve_without<N: Net, S: Surroundings>(front: &mut Front<N>, reply: &Repl
         }
     }
     around.read(front);
+    front.tick_if_due();
     around.tell_status("the database cannot be opened");
     None
 }

@@ -11,7 +11,7 @@
 //!       policy          who waits, who is let in, what is grouped   pure
 //!     job               what front and back hand each other
 //!     back            the one SQLite connection: plan, run, encode rows, group commit, syncs
-//! ops          counters, readings, pages for operators
+//! ops          counters, readings, alerts, risks, pages for operators
 //! config       TOML -> a checked configuration, its mistakes, its versions    pure
 //! memory       static arenas: heap, blocks, regions
 //! budget       every size, its reason, the sum

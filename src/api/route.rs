@@ -43,6 +43,10 @@ pub enum Ops {
     Status,
     /// `/-/budget`
     Budget,
+    /// `/-/alerts`
+    Alerts,
+    /// `/-/risks`
+    Risks,
     /// `/-/flags`
     Flags,
     /// `/-/flags/NAME`: PUT
@@ -70,7 +74,7 @@ impl Ops {
     /// The method of the change that it is.
     pub const fn change_method(self) -> Option<Method> {
         match self {
-            Ops::Health | Ops::Ready | Ops::Metrics | Ops::Status | Ops::Budget | Ops::Flags => None,
+            Ops::Health | Ops::Ready | Ops::Metrics | Ops::Status | Ops::Budget | Ops::Alerts | Ops::Risks | Ops::Flags => None,
             Ops::Flag => Some(Method::Put),
             Ops::Reload | Ops::Rollback | Ops::Reset | Ops::ResetPool | Ops::Drill => Some(Method::Post),
             Ops::Cache => Some(Method::Delete),
@@ -99,6 +103,8 @@ impl<'p> Route<'p> {
             b"/-/metrics" | b"/metrics" => Route::Ops(Ops::Metrics),
             b"/-/status" => Route::Ops(Ops::Status),
             b"/-/budget" => Route::Ops(Ops::Budget),
+            b"/-/alerts" => Route::Ops(Ops::Alerts),
+            b"/-/risks" => Route::Ops(Ops::Risks),
             b"/-/flags" => Route::Ops(Ops::Flags),
             b"/-/reload" => Route::Ops(Ops::Reload),
             b"/-/rollback" => Route::Ops(Ops::Rollback),
@@ -148,6 +154,8 @@ mod tests {
             ("/metrics", Route::Ops(Ops::Metrics)),
             ("/-/status", Route::Ops(Ops::Status)),
             ("/-/budget", Route::Ops(Ops::Budget)),
+            ("/-/alerts", Route::Ops(Ops::Alerts)),
+            ("/-/risks", Route::Ops(Ops::Risks)),
             ("/-/health/", slash),
             ("/-/flags", Route::Ops(Ops::Flags)),
             ("/-/flags/cache", Route::Ops(Ops::Flag)),

@@ -309,6 +309,7 @@ impl Cache {
         assert_eq!(indexed, Ok(None), "the index is twice as large as the cache, and the key's old entry was dropped");
         self.eviction.insert(at, (key >> 64) as u64, blocks, cost, lifetime.critical);
         self.counts.inserted += 1;
+        self.counts.largest = self.counts.largest.max((head.len() + body.len()) as u64);
         self.entries_high = self.entries_high.max(self.entries());
         Ok(())
     }
@@ -400,6 +401,12 @@ impl Cache {
     /// Blocks in use and the most that ever were.
     pub fn blocks(&self) -> (usize, usize) {
         (self.blocks.total() - self.blocks.free(), self.blocks.high_water())
+    }
+
+    /// Blocks of critical entries, which leave last. Bounded by the number of entries.
+    pub fn critical_blocks(&self) -> usize {
+        let critical = self.entries.iter().filter(|entry| entry.key != 0 && entry.lifetime.critical);
+        critical.map(|entry| Blocks::<CACHE_BLOCK_BYTES>::held(&entry.bytes)).sum()
     }
 
     /// What its places hold, counted one by one: entries, those that the index leads to, blocks.

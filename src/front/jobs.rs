@@ -107,7 +107,7 @@ impl<N: Net> Front<N> {
         assert_eq!(slot.state, State::Queued, "only queued slots are in the queue");
         slot.enter(State::Running, self.now, NEVER);
         let exchange = slot.exchange.take().expect("a queued slot has its request");
-        self.metrics.queue_waits.observe(self.now.saturating_sub(entry.since));
+        self.metrics.queue_wait(self.now.saturating_sub(entry.since));
         self.metrics.jobs += 1;
         let slot = self.slots.peek(entry.slot);
         let (key, task, arrival) = (slot.key, slot.task, slot.arrival);

@@ -25,7 +25,7 @@ impl<N: Net> Front<N> {
             // As many as a configuration may have.
             let _ = routes.push(RouteUse { method: route.verb.name(), path: config.text(route.path), answers });
         }
-        let (uses, flags) = (self.uses(), self.flag_uses());
+        let (uses, flags, alerts) = (self.uses(), self.flag_uses(), self.alert_uses());
         let states = self.slots.states();
         let mut connections = [("", 0); State::LABELS.len()];
         for (place, (label, count)) in connections.iter_mut().zip(State::LABELS.into_iter().zip(states)) {
@@ -52,6 +52,8 @@ impl<N: Net> Front<N> {
             queued: self.queue.len() as u64,
             oldest_wait_micros: self.queue.oldest().map_or(0, |since| self.now.saturating_sub(since)),
             log_dropped: log_ring::dropped(),
+            alerts: &alerts,
+            risks: &self.watch.answers.uses,
             draining: self.draining_since.is_some(),
             uptime_seconds: self.now / 1_000_000,
         };
@@ -62,6 +64,8 @@ impl<N: Net> Front<N> {
             Ops::Metrics => pages::put_metrics(&all, sink),
             Ops::Status => pages::put_status(&all, sink),
             Ops::Budget => pages::put_budget(&all, sink),
+            Ops::Alerts => pages::put_alerts(&all, sink),
+            Ops::Risks => pages::put_risks(&all, sink),
             Ops::Flags => pages::put_flags(&all, sink),
             _ => Err(Full),
         };
@@ -85,6 +89,7 @@ impl<N: Net> Front<N> {
             inserted: counts.inserted,
             refused: counts.refused,
             repeated: counts.repeated,
+            largest_bytes: counts.largest,
             verified: counts.verified,
             on: self.freshness.is_some() && !self.cache.resting(self.now),
         }

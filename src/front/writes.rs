@@ -147,7 +147,7 @@ impl<N: Net> Front<N> {
             assert_eq!(slot.state, State::Queued, "only queued slots wait");
             slot.enter(State::Running, now, NEVER);
             let exchange = slot.exchange.take().expect("a queued slot has its request");
-            self.metrics.queue_waits.observe(now.saturating_sub(since));
+            self.metrics.queue_wait(now.saturating_sub(since));
             let pushed = batch.items.push(Item { slot: id, exchange, arrived: since, deadline, outcome: None });
             assert!(pushed.is_ok(), "a full batch takes no more");
             if !grouped {

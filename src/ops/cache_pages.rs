@@ -25,6 +25,8 @@ pub(super) fn put_metrics(cache: &Cache, out: &mut impl Write) -> fmt::Result {
     )?;
     let repeated = "Hits whose bytes were an earlier request's, and were not read again.";
     single(out, "flagstone_cache_repeated_total", "counter", repeated, cache.repeated)?;
+    const LARGEST: &str = "The largest answer that ever entered, with its head.";
+    single(out, "flagstone_cache_largest_entry_bytes", "gauge", LARGEST, cache.largest_bytes)?;
     single(out, "flagstone_cache_verified_total", "counter", "Entries whose checksum was verified.", cache.verified)?;
     single(
         out,

@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Write};
 
+use super::alerts;
 use super::snapshot::Snapshot;
 use crate::budget;
 
@@ -14,9 +15,11 @@ pub(super) fn put(all: &Snapshot, good: bool, details: bool, out: &mut impl Writ
         let memory = if all.readings.process.rss_anon_bytes > budget::PROCESS_BYTES as u64 { "over the sheet" } else { "ok" };
         write!(
             out,
-            r#"{{"status":"{word}","components":{{"loop":"{state}","database":"{database}","memory":"{memory}"}},"uptime_seconds":{}}}"#,
+            r#"{{"status":"{word}","components":{{"loop":"{state}","database":"{database}","memory":"{memory}"}},"uptime_seconds":{},"#,
             all.uptime_seconds
-        )
+        )?;
+        alerts::put_member(all.alerts, out)?;
+        out.write_str("}")
     } else {
         write!(out, r#"{{"status":"{word}"}}"#)
     }

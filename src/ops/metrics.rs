@@ -226,6 +226,10 @@ pub struct Metrics {
     pub emergency_answers: u64,
     /// Times that the database was opened anew because its file was replaced.
     pub reopens: u64,
+    /// The longest time between two turns since somebody looked, in microseconds.
+    pub recent_gap: u64,
+    /// The longest wait for the database since somebody looked, in microseconds.
+    pub recent_queue_wait: u64,
     /// The longest time between two turns, in microseconds, by cause.
     pub longest_gap: [u64; GapCause::ALL.len()],
 }
@@ -265,6 +269,8 @@ impl Metrics {
             falls: [0; Fall::ALL.len()],
             emergency_answers: 0,
             reopens: 0,
+            recent_gap: 0,
+            recent_queue_wait: 0,
             longest_gap: [0; GapCause::ALL.len()],
         }
     }
@@ -286,10 +292,17 @@ impl Metrics {
         self.refused[refusal as usize] += 1;
     }
 
+    /// Notes how long a request waited for the database.
+    pub fn queue_wait(&mut self, micros: u64) {
+        self.queue_waits.observe(micros);
+        self.recent_queue_wait = self.recent_queue_wait.max(micros);
+    }
+
     /// Notes a time between two turns.
     pub fn gap(&mut self, cause: GapCause, micros: u64) {
         let longest = &mut self.longest_gap[cause as usize];
         *longest = (*longest).max(micros);
+        self.recent_gap = self.recent_gap.max(micros);
     }
 
     /// Answers of every kind.

@@ -5,16 +5,17 @@ use core::fmt::{self, Write};
 use super::snapshot::Snapshot;
 use super::text::{head, single};
 use super::{
-    cache_pages, configuration_pages, database_pages, fall_pages, memory_pages, request_pages, route_pages, sandbox_pages,
-    system_pages, write_pages,
+    alerts, cache_pages, configuration_pages, database_pages, fall_pages, memory_pages, request_pages, route_pages,
+    sandbox_pages, system_pages, write_pages,
 };
 use crate::budget;
 
 /// Every metric.
 pub(super) fn put(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
-    head(out, "flagstone_build_info", "gauge", "Version, preset and SQLite of this binary; always 1.")?;
+    head(out, "flagstone_build_info", "gauge", "Version, preset and processor of this binary; always 1.")?;
     let (version, preset) = (env!("CARGO_PKG_VERSION"), budget::PRESET);
-    writeln!(out, "flagstone_build_info{{version=\"{version}\",preset=\"{preset}\"}} 1")?;
+    let target = std::env::consts::ARCH;
+    writeln!(out, "flagstone_build_info{{version=\"{version}\",preset=\"{preset}\",target=\"{target}\"}} 1")?;
     request_pages::put_answers(all, out)?;
     route_pages::put_metrics(all.routes, out)?;
     let (failed, refused) = all.wrong_tokens;
@@ -35,5 +36,6 @@ pub(super) fn put(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     configuration_pages::put_metrics(&all.readings.configuration, all.flags, out)?;
     system_pages::put_metrics(all.readings, out)?;
     sandbox_pages::put_metrics(&all.readings.sandbox, out)?;
+    alerts::put_metrics(all.alerts, out)?;
     memory_pages::put_process(all, out)
 }

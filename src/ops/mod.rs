@@ -2,6 +2,7 @@
 //!
 //! Knows names and numbers; who counts and who asks is above it.
 
+pub mod alerts;
 mod budget_page;
 mod cache_pages;
 pub mod configuration_pages;
@@ -18,11 +19,15 @@ pub mod pages;
 pub mod process;
 pub mod readings;
 mod request_pages;
+pub mod risks;
 pub mod route_pages;
 mod sandbox_pages;
 pub mod snapshot;
 mod status_page;
 pub mod system;
 mod system_pages;
-mod text;
+pub mod text;
 mod write_pages;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use super::readings::Configuration;
 use super::snapshot::Snapshot;
 use super::text::Text;
-use super::{budget_page, configuration_pages, health_page, metrics_page, status_page};
+use super::{alerts, budget_page, configuration_pages, health_page, metrics_page, risks, status_page};
 use crate::memory::sink::{Full, Sink};
 
 /// `/-/metrics`: Prometheus text format 0.0.4.
@@ -30,6 +30,22 @@ pub fn put_status(all: &Snapshot, sink: &mut impl Sink) -> Result<(), Full> {
 /// [`Full`] when the sink is.
 pub fn put_budget(all: &Snapshot, sink: &mut impl Sink) -> Result<(), Full> {
     budget_page::put(all, &mut Text(sink)).map_err(|_| Full)
+}
+
+/// `/-/alerts`: what is wrong now, since when, and what is done about it.
+///
+/// # Errors
+/// [`Full`] when the sink is.
+pub fn put_alerts(all: &Snapshot, sink: &mut impl Sink) -> Result<(), Full> {
+    alerts::put(all.alerts, &mut Text(sink)).map_err(|_| Full)
+}
+
+/// `/-/risks`: the register, live.
+///
+/// # Errors
+/// [`Full`] when the sink is.
+pub fn put_risks(all: &Snapshot, sink: &mut impl Sink) -> Result<(), Full> {
+    risks::put(all, &mut Text(sink)).map_err(|_| Full)
 }
 
 /// `/-/flags`: what is wanted, said at run time and seen of each flag.

@@ -8,7 +8,7 @@ use super::text::head;
 pub type Answers = [u64; KINDS.len()];
 
 const KINDS: [&str; 4] = ["2xx", "304", "4xx", "5xx"];
-/// Characters of a path that a label shows; `OPS_ANSWER_BYTES` counts on it.
+/// Bytes of a path that a label shows, as they are written; `OPS_ANSWER_BYTES` counts on it.
 const SHOWN: usize = 80;
 
 /// The place of a status among [`Answers`].
@@ -42,11 +42,13 @@ pub(super) fn put_metrics(routes: &[RouteUse], out: &mut impl Write) -> fmt::Res
     for RouteUse { method, path, answers } in routes {
         for (kind, &count) in KINDS.iter().zip(answers).filter(|(_, count)| **count > 0) {
             write!(out, "{NAME}{{method=\"{method}\",path=\"")?;
-            for letter in path.chars().take(SHOWN) {
-                match letter {
-                    '"' | '\\' => write!(out, "\\{letter}")?,
-                    letter => out.write_char(letter)?,
-                }
+            let mut room = SHOWN;
+            for letter in path.chars() {
+                let escaped = matches!(letter, '"' | '\\');
+                let Some(left) = room.checked_sub(letter.len_utf8() + usize::from(escaped)) else { break };
+                room = left;
+                out.write_str(if escaped { "\\" } else { "" })?;
+                out.write_char(letter)?;
             }
             writeln!(out, "\",kind=\"{kind}\"}} {count}")?;
         }
@@ -62,7 +64,12 @@ mod tests {
     fn routes_are_labelled_by_their_own_paths() {
         let route = |path, answers| RouteUse { method: "GET", path, answers };
         let mut text = String::new();
-        put_metrics(&[route("/a/:x", [3, 0, 1, 0]), route("/\"", [0, 1, 0, 0]), route("/unasked", [0; 4])], &mut text).unwrap();
+        let long = "/\u{1d11e}".repeat(30);
+        put_metrics(
+            &[route("/a/:x", [3, 0, 1, 0]), route("/\"", [0, 1, 0, 0]), route("/unasked", [0; 4]), route(&long, [1, 0, 0, 0])],
+            &mut text,
+        )
+        .unwrap();
         let lines: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(
             lines,
@@ -70,6 +77,7 @@ mod tests {
                 "flagstone_route_answers_total{method=\"GET\",path=\"/a/:x\",kind=\"2xx\"} 3",
                 "flagstone_route_answers_total{method=\"GET\",path=\"/a/:x\",kind=\"4xx\"} 1",
                 "flagstone_route_answers_total{method=\"GET\",path=\"/\\\"\",kind=\"304\"} 1",
+                &format!("flagstone_route_answers_total{{method=\"GET\",path=\"{}\",kind=\"2xx\"}} 1", "/\u{1d11e}".repeat(16)),
             ]
         );
         assert_eq!([200, 204, 304, 404, 503].map(place), [0, 0, 1, 2, 3]);

@@ -1,9 +1,11 @@
 //! What a page may say, as the front gathers it for one answer.
 
+use super::alerts::AlertUse;
 use super::configuration_pages::FlagUse;
 use super::fall_pages::Paths;
 use super::metrics::Metrics;
 use super::readings::Readings;
+use super::risks::RiskUse;
 use super::route_pages::RouteUse;
 
 /// How full one fixed part is.
@@ -34,6 +36,8 @@ pub struct Cache {
     pub refused: u64,
     /// Hits whose bytes were an earlier request's.
     pub repeated: u64,
+    /// Head and body of the largest that entered, in bytes.
+    pub largest_bytes: u64,
     /// Entries whose checksum was verified.
     pub verified: u64,
     /// Whether it is in use.
@@ -66,6 +70,10 @@ pub struct Snapshot<'s> {
     pub flags: &'s [FlagUse],
     /// The paths, and the drills.
     pub paths: Paths,
+    /// The alerts.
+    pub alerts: &'s [AlertUse],
+    /// The risks, in the register's order.
+    pub risks: &'s [RiskUse],
     /// Whether the server is stopping.
     pub draining: bool,
     /// Seconds since the start.

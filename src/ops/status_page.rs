@@ -5,8 +5,8 @@ use core::fmt::{self, Write};
 use super::snapshot::Snapshot;
 use super::text::counts;
 use super::{
-    cache_pages, configuration_pages, database_pages, fall_pages, memory_pages, request_pages, sandbox_pages, system_pages,
-    write_pages,
+    alerts, cache_pages, configuration_pages, database_pages, fall_pages, memory_pages, request_pages, risks, sandbox_pages,
+    system_pages, write_pages,
 };
 use crate::budget;
 
@@ -27,6 +27,9 @@ pub(super) fn put(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     sandbox_pages::put_status(&readings.sandbox, out)?;
     memory_pages::put_status(readings, out)?;
     system_pages::put_status(readings, out)?;
+    alerts::put_member(all.alerts, out)?;
+    out.write_str(",")?;
+    risks::put_coverage(all, out)?;
     write!(
         out,
         r#""turns":{},"nested_turns":{},"jobs":{},"panics":{},"log_lines_dropped":{}}}"#,

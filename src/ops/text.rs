@@ -51,7 +51,7 @@ impl fmt::Display for Seconds {
 }
 
 /// Thousandths of a unit, exactly and as short as that goes.
-pub(super) struct Thousandths(pub i64);
+pub struct Thousandths(pub i64);
 
 impl fmt::Display for Thousandths {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {

@@ -2,6 +2,7 @@
 //!
 //! Pure: no socket, no clock, no file, no database. Each takes its size as a parameter and is tested with a table of cases.
 
+pub mod alert;
 pub mod attempts;
 pub mod batch_window;
 pub mod cache_index;
@@ -21,3 +22,4 @@ pub mod sharing;
 pub mod slope;
 pub mod wal_pin;
 pub mod watchdog;
+pub mod window;

@@ -7,6 +7,7 @@ mod oracle;
 mod package;
 mod pi_vm;
 mod rig;
+mod rules;
 mod sim;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ tools: what the project checks itself with
     cargo run -p tools -- pi-vm --tarball FILE           an emulated machine of 512 MB serves, and its power is cut
     cargo run -p tools -- package                        binaries, archives and packages, in target/package
     cargo run -p tools --release -- soak                 ten million requests, and nothing is left of them
+    cargo run -p tools -- rules                          the alerts as Prometheus rules
 
 tools COMMAND --help explains the options of each.
 ";
@@ -75,6 +77,7 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Usage>
     match name.to_str() {
         Some("sim") => sim::command::command(arguments),
         Some("package") => package::command(arguments),
+        Some("rules") => rules::command(arguments),
         Some("-h" | "--help") => {
             print!("{HELP}");
             Ok(true)

@@ -27,6 +27,8 @@ pub struct Counts {
     pub evicted: u64,
     /// Answers that were refused.
     pub refused: u64,
+    /// Head and body of the largest that entered, in bytes.
+    pub largest: u64,
     /// Entries whose checksum was verified.
     pub verified: u64,
     /// Entries whose checksum did not match.
