@@ -3,6 +3,7 @@
 //! An entry is a ready-made head (all fields but status, date and connection) and a body, valid for one state of the database: a hit compares
 //! that state with the present one. Entries are written to sockets by the call that finds them, so that none is ever held while it goes.
 
+mod answer;
 mod counts;
 
 use std::hash::Hasher;
@@ -18,6 +19,7 @@ use crate::job::{Micros, Stamp, TableSet};
 use crate::memory::{Blocks, Chain};
 use crate::policy::cache_index::CacheIndex;
 use crate::policy::eviction::Eviction;
+pub use answer::{Answer, Lifetime};
 pub use counts::Counts;
 
 /// What an answer is known by: a keyed hash of route, values, format and scope. Zero is nobody's key.
@@ -80,36 +82,6 @@ const STATE_BYTES: usize = CACHE_ENTRIES * size_of::<Entry>()
     + size_of::<Eviction<CACHE_ENTRIES, CACHE_GHOSTS>>()
     + CACHE_TABLE * size_of::<Shortcut>();
 const _: () = assert!(STATE_BYTES <= CACHE_STATE_BYTES, "the entries' state is larger than budget.rs has it");
-
-/// How long an answer is kept, and how far it may lag behind the data; all in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifetime {
-    /// How long it is kept at most.
-    pub ttl: Micros,
-    /// It may be given so long after it was last known to be true; 0 for not at all.
-    pub stale_ok: Micros,
-    /// The same for when no new one can be made.
-    pub stale_if_error: Micros,
-    /// It leaves for others last.
-    pub critical: bool,
-}
-
-/// An answer on its way into the cache.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
-    /// Its ready-made head.
-    pub head: &'a [u8],
-    /// Its body.
-    pub body: &'a [u8],
-    /// Its entity tag.
-    pub tag: EntityTag,
-    /// How long it took to make, in microseconds.
-    pub cost: Micros,
-    /// How long it is kept.
-    pub lifetime: Lifetime,
-    /// What it was made of.
-    pub tables: TableSet,
-}
 
 /// Why an answer did not enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -253,6 +253,7 @@ impl<N: Net> Front<N> {
     /// Returns what its answer is known by.
     pub(super) fn book_job(&mut self) -> Key {
         let Some(running) = self.running.take() else { return 0 };
+        self.accounted = self.now;
         self.watchdog.pass(self.now);
         let spent = self.now.saturating_sub(running.started + running.turned);
         self.metrics.job_micros += spent;

@@ -168,6 +168,8 @@ pub struct Front<N: Net> {
     /// The wall clock as of the last turn, in seconds since 1970.
     unix: u64,
     last_turn_end: Micros,
+    /// When the last turn or job ended, as of its own look at the clock: what comes before the next turn is nobody's work.
+    accounted: Micros,
     next_timer: Micros,
     draining_since: Option<Micros>,
     drain_told: bool,
@@ -238,6 +240,7 @@ impl<N: Net> Front<N> {
             now,
             unix,
             last_turn_end: now,
+            accounted: now,
             next_timer: NEVER,
             draining_since: None,
             drain_told: false,
@@ -273,14 +276,13 @@ impl<N: Net> Front<N> {
         if let Err(error) = self.net.wait(timeout, &mut self.events) {
             log::error!("waiting for events failed: {error}");
         }
-        let before = self.now;
         self.now = self.net.now();
         self.unix = self.net.unix_time();
         if self.watchdog.is_due(self.now) {
             self.net.feed_watchdog();
         }
         self.metrics.turns += 1;
-        self.now.saturating_sub(before).saturating_sub(timeout.unwrap_or(0))
+        self.now.saturating_sub(self.accounted).saturating_sub(timeout.unwrap_or(0))
     }
 
     fn take_turn(&mut self) {
@@ -298,6 +300,7 @@ impl<N: Net> Front<N> {
             self.end_drills();
         }
         self.last_turn_end = self.now;
+        self.accounted = self.now;
     }
 
     /// The running configuration.
