@@ -20,6 +20,9 @@ pub const NEVER: Micros = Micros::MAX;
 /// A client that has sent or taken nothing for this long ends when others need the room.
 pub const STALLED: Micros = 1000 * MS;
 
+/// A connection that was of use so shortly before makes no room for strangers.
+pub const RESTING: Micros = 100 * MS;
+
 /// What a listener's connections may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listening {
@@ -324,8 +327,9 @@ impl<S> Slots<S> {
 
     /// The connection that makes room for a newcomer of this listener and client, which has `others` besides; the longest waiting of its kind.
     ///
-    /// First one that is idle, of the newcomer's own client; then one that has owed a request for [`STALLED`]; then anybody's idle one, for
-    /// a client that has none yet. So who besieges the server with connections that say nothing takes them from itself.
+    /// First one that is idle, of the newcomer's own client; then one that has owed a request for [`STALLED`]; then anybody's that has been
+    /// idle for [`RESTING`], for a client that has none yet. So who besieges the server takes the slots from itself, and who asks all the
+    /// while keeps its own.
     pub fn makes_room(&self, listening: Listening, client: Client, others: usize, now: Micros) -> Option<u16> {
         let longest = |part: core::ops::Range<usize>, is_meant: &dyn Fn(&Slot<S>) -> bool| {
             (part.start as u16..part.end as u16)
@@ -342,7 +346,7 @@ impl<S> Slots<S> {
         of_ops
             .or_else(|| longest(0..SLOTS, &|slot| is_idle(slot) && slot.client == client))
             .or_else(|| longest(0..SLOTS, &|slot| slot.owes_request() && slot.since + STALLED <= now))
-            .or_else(|| (client == Client::Exempt || others == 0).then(|| longest(0..SLOTS, &is_idle)).flatten())
+            .or_else(|| (others == 0).then(|| longest(0..SLOTS, &|slot| is_idle(slot) && slot.since + RESTING <= now)).flatten())
     }
 
     /// How many slots are in each state.
@@ -352,5 +356,42 @@ impl<S> Slots<S> {
             counts[slot.state.number()] += 1;
         }
         counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newcomer_takes_its_own_then_what_is_late_and_at_last_what_rests() {
+        let mut slots: Slots<()> =
+            Slots::new(|| Box::new(Exchange::new(Box::leak(vec![0; crate::budget::REQUEST_BYTES].into_boxed_slice()))));
+        let (own, other) = (Client::V4(1), Client::V4(2));
+        let taken: Vec<u16> = (0..SLOTS).map(|_| slots.take(Part::Public).expect("there are as many")).collect();
+        for &index in &taken {
+            let slot = slots.at(index);
+            slot.client = other;
+            slot.enter(State::Running, 0, NEVER);
+        }
+        let set = |slots: &mut Slots<()>, place: usize, client, state, since| {
+            let slot = slots.at(taken[place]);
+            slot.client = client;
+            slot.enter(state, since, NEVER);
+        };
+        let room = |slots: &Slots<()>, client, others, now| slots.makes_room(Listening::Public, client, others, now);
+        assert_eq!(room(&slots, own, 0, NEVER - STALLED), None, "nobody is idle or late");
+        // A stranger's connection that was idle for a while, a moment, and no time at all.
+        set(&mut slots, 3, other, State::Idle, 1_000_000);
+        assert_eq!(room(&slots, own, 0, 1_000_000), None);
+        assert_eq!(room(&slots, own, 0, 1_000_000 + RESTING), Some(taken[3]));
+        assert_eq!(room(&slots, own, 1, 1_000_000 + RESTING), None, "for those alone that have none");
+        // One that is late goes before it.
+        set(&mut slots, 5, other, State::Head, 1_000_000);
+        assert_eq!(room(&slots, own, 1, 1_000_000 + STALLED - 1), None);
+        assert_eq!(room(&slots, own, 1, 1_000_000 + STALLED), Some(taken[5]));
+        // And one's own before both, however shortly it was idle.
+        set(&mut slots, 7, own, State::Idle, 1_000_000 + STALLED);
+        assert_eq!(room(&slots, own, 9, 1_000_000 + STALLED), Some(taken[7]));
     }
 }
