@@ -36,7 +36,7 @@ pub const ROWS: &[Row] = &[
         name: "constant-committer",
         what: "another process commits without pause, so that no kept answer lives long",
         risks: &[Risk::Lock, Risk::Cache],
-        signs: &[Sign::Rise("flagstone_cache_gone_total", &["reason=\"stale\""], 100.0)],
+        signs: &[Sign::Rise("flagstone_cache_gone_total", &["reason=\"stale\""], 20.0)],
         commits: false,
         quick: true,
         run: constant_committer,
