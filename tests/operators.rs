@@ -214,6 +214,19 @@ fn status_says_what_is_going_on() {
 }
 
 #[test]
+fn a_server_that_stood_still_says_so() {
+    let server = Server::with(SQL);
+    let gap = || number(&server.get("/-/status").json(), "/longest_gap_us/other");
+    gap();
+    server.freeze();
+    // It may have meant to sleep for a second by itself.
+    std::thread::sleep(std::time::Duration::from_millis(1600));
+    server.thaw();
+    let after = gap();
+    assert!(after >= 500_000, "{after} us, where it was held up for 600,000");
+}
+
+#[test]
 fn the_budget_lists_every_limit_its_use_and_its_high_water() {
     let server = Server::with(SQL);
     let held: Vec<_> = (0..5).map(|_| server.connect()).collect();

@@ -9,6 +9,7 @@ use super::slots::{NEVER, State};
 use super::{BUSY_RETRY, Front, MS, Wait, entity};
 use crate::job::{Batch, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp, Task};
 use crate::ops::falls::Fall;
+use crate::ops::metrics::GapCause;
 use crate::policy::fair_queue::Waiting;
 use crate::policy::paths::Part;
 use crate::policy::sharing::Share;
@@ -51,8 +52,11 @@ impl<N: Net> Front<N> {
     pub fn nested_turn(&mut self, wait: Micros) -> Go {
         self.metrics.nested_turns += 1;
         let before = self.net.now();
-        self.pass(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
+        // How long SQLite kept it from this turn is known to whoever asks for it.
+        self.await_events(if wait == 0 { Wait::No } else { Wait::AtMost(wait) });
+        self.take_turn();
         let turned = self.net.now().saturating_sub(before);
+        self.metrics.gap(GapCause::Other, turned.saturating_sub(wait));
         if let Some(running) = &mut self.running {
             running.turned += turned;
         }

@@ -45,7 +45,7 @@ use crate::http::etag::TagKey;
 use crate::job::{Current, Exchange, Micros, SlotId, Stamp};
 use crate::memory::Blocks;
 use crate::memory::sink::{Full, Sink};
-use crate::ops::metrics::{CloseReason, Metrics, Refusal};
+use crate::ops::metrics::{CloseReason, GapCause, Metrics, Refusal};
 use crate::ops::readings::Readings;
 use crate::ops::route_pages::Answers;
 use crate::ops::system::Wal;
@@ -257,22 +257,33 @@ impl<N: Net> Front<N> {
     /// Bounded: at most `EVENTS` events, `ACCEPTS_PER_TURN` accepts a listener and `DRIVES_PER_TURN` slots.
     pub fn turn(&mut self, wait: Wait) {
         self.watchdog.pass(self.now);
-        self.pass(wait);
+        let is_first = self.metrics.turns == 0;
+        let held_up = self.await_events(wait);
+        // What the start took is not for anybody who waits.
+        if !is_first {
+            self.metrics.gap(GapCause::Other, held_up);
+        }
+        self.take_turn();
     }
 
-    /// A turn that may be one inside a job.
-    fn pass(&mut self, wait: Wait) {
+    /// Flushes and waits; how much longer than it meant to it has not looked at its events, since the last turn or job.
+    fn await_events(&mut self, wait: Wait) -> Micros {
         self.flush_dirty();
         let timeout = self.timeout(wait);
         if let Err(error) = self.net.wait(timeout, &mut self.events) {
             log::error!("waiting for events failed: {error}");
         }
+        let before = self.now;
         self.now = self.net.now();
         self.unix = self.net.unix_time();
         if self.watchdog.is_due(self.now) {
             self.net.feed_watchdog();
         }
         self.metrics.turns += 1;
+        self.now.saturating_sub(before).saturating_sub(timeout.unwrap_or(0))
+    }
+
+    fn take_turn(&mut self) {
         self.note_events();
         self.accept_all();
         for _ in 0..self.ready.len().min(DRIVES_PER_TURN) {
