@@ -3,6 +3,8 @@
 mod configured;
 mod server;
 
+use std::time::{Duration, Instant};
+
 use configured::{open, route, serve, toml};
 use serde_json::Value;
 use server::Server;
@@ -54,4 +56,30 @@ fn nothing_is_made_where_a_flag_says_no() {
         assert_eq!(warmed(&server.status()), 0, "{flags}");
         assert_ne!(asked(&server, "/hot").0, "hit", "{flags}");
     }
+}
+
+#[test]
+fn a_client_never_waits_for_warming_which_is_made_good_when_there_is_time() {
+    const ROWS: u32 = 1_500_000;
+    let slow =
+        format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT count(*) AS n FROM n");
+    let routes = [route("/slow", &slow, "critical = true"), route("/asked/:x", "SELECT :x AS x FROM t", "ttl = \"0\"")].concat();
+    let server = serve(SQL, &toml("", &routes));
+    server.wait_for_status("it is being made", |status| warmed(status) >= 1);
+    let mut longest = Duration::ZERO;
+    for x in 0..20 {
+        let began = Instant::now();
+        assert_eq!(asked(&server, &format!("/asked/{x}")), ("bypass".to_string(), format!(r#"[{{"x":"{x}"}}]"#)));
+        longest = longest.max(began.elapsed());
+    }
+    // Pages of operators ask nothing of the database, so this stops nothing.
+    server.wait_for_status("it is there all the same", |status| status["cache"]["inserted"] == 1);
+    let tries = warmed(&server.status());
+    assert!(tries >= 2, "it was stopped for a client: {tries}");
+    assert_eq!(asked(&server, "/slow"), ("hit".to_string(), format!(r#"[{{"n":{ROWS}}}]"#)));
+    server.operate("DELETE", "/-/cache", "");
+    let began = Instant::now();
+    assert_eq!(server.get("/slow").status, 200);
+    let whole = began.elapsed();
+    assert!(longest * 2 < whole, "a client waited {longest:?} of a job that takes {whole:?}");
 }

@@ -159,8 +159,11 @@ impl<N: Net> Front<N> {
         let Ok(entity) = catch_unwind(AssertUnwindSafe(|| make(self))) else {
             return self.answer_panicked(asked.then_some(id.index), key);
         };
-        if for_nobody && entity.is_some() {
-            self.worked(Part::Warming);
+        if for_nobody {
+            match entity {
+                Some(_) => self.worked(Part::Warming),
+                None => self.warming_stopped(task),
+            }
         }
         if asked {
             self.deliver(id.index, &outcome, entity, reply);

@@ -21,6 +21,8 @@ const BETWEEN: Micros = 1000 * MS;
 pub(super) struct Tried {
     state: Option<Stamp>,
     at: Micros,
+    /// It was stopped because a client came.
+    stopped: bool,
 }
 
 impl<N: Net> Front<N> {
@@ -43,7 +45,7 @@ impl<N: Net> Front<N> {
     fn warming(&mut self, config: &Config) -> Option<Job> {
         let current = self.freshness.as_ref().and_then(|freshness| freshness.current())?;
         let place = (0..config.routes().len()).find(|&place| self.is_to_be_warmed(place, current))?;
-        self.tried[place] = Tried { state: Some(current), at: self.now };
+        self.tried[place] = Tried { state: Some(current), at: self.now, stopped: false };
         let route = &config.routes()[place];
         let path = config.bytes(route.path);
         if !self.flags.on(Flag::Warming, Client::Exempt) || !self.flags.on(Flag::Cache, Client::Exempt) {
@@ -80,11 +82,20 @@ impl<N: Net> Front<N> {
         Some(Job { task: Task::Route(place as u16), slot, exchange, arrived: self.now, deadline, share: Share::Alone })
     }
 
+    /// A client came while an answer was made for nobody: it is made when there is time again.
+    pub(super) fn warming_stopped(&mut self, task: Task) {
+        if let Task::Route(place) = task
+            && let Some(tried) = self.tried.get_mut(usize::from(place))
+        {
+            tried.stopped = true;
+        }
+    }
+
     fn is_to_be_warmed(&self, place: usize, current: Stamp) -> bool {
         let config = &self.setup.config;
         let (route, tried) = (&config.routes()[place], &self.tried[place]);
         let fixed = |param: &Param| param.default.is_some();
-        let new = tried.state != Some(current) && (tried.state.is_none() || self.now >= tried.at + BETWEEN);
+        let new = (tried.state != Some(current) || tried.stopped) && (tried.state.is_none() || self.now >= tried.at + BETWEEN);
         route.critical && !route.verb.writes() && new && config.params(route).iter().all(fixed)
     }
 }
