@@ -283,8 +283,9 @@ fn run_batch<N: Net>(front: &mut Front<N>, back: &mut Back<'_>, reply: &mut Repl
     let end = ran.unwrap_or_else(|_| {
         // Nobody knows how far it came: whoever has no outcome is told so, and the connection is opened anew.
         fallen.alone += 1;
+        let unknown = Written::Problem(crate::back::not_known());
         let open = batch.items.iter_mut().filter(|item| item.outcome.is_none());
-        open.for_each(|item| item.outcome = Some(Written::Panicked));
+        open.for_each(|item| item.outcome = Some(unknown.clone()));
         BatchEnd::Lost
     });
     if end == BatchEnd::Lost {

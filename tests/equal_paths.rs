@@ -1,11 +1,13 @@
 //! Whatever is kept of earlier answers: an answer has the bytes and the tag of one that is made afresh. Random tables and requests go to a
 //! server that has seen them before, over one pipelined connection, with commits and an open transaction of another process's in
-//! between; the same is asked of `flagstone --get` and of a server that has just been started.
+//! between, and with drills that put the optimised path off, let it panic and damage what it keeps; the same is asked of `flagstone --get` and of
+//! a server that has just been started.
 //! The seed is printed; `FLAGSTONE_SEED` repeats it, `FLAGSTONE_CASES` asks for more.
 
 #[allow(dead_code, reason = "the SQL that a case stands for is compared elsewhere")]
 #[path = "table_property/case.rs"]
 mod case;
+mod configured;
 mod server;
 
 use std::collections::HashMap;
@@ -43,6 +45,7 @@ struct Conversation {
     asks: Vec<Ask>,
     order: Vec<usize>,
     changes: Vec<usize>,
+    falls: Vec<usize>,
 }
 
 fn conversations() -> impl Strategy<Value = Conversation> {
@@ -50,9 +53,14 @@ fn conversations() -> impl Strategy<Value = Conversation> {
         .prop_map(|(place, limit, format, counted, head, tag)| Ask { place, limit, format, counted, head, tag });
     let asks = prop::collection::vec(ask, 3..6);
     let order = prop::collection::vec(0..6_usize, 10..24);
-    (cases(), asks, order, prop::collection::vec(0..CHANGES.len(), COMMITS))
-        .prop_map(|(case, asks, order, changes)| Conversation { case, asks, order, changes })
+    let falls = prop::collection::vec(0..FALLS.len(), COMMITS + 1);
+    (cases(), asks, order, prop::collection::vec(0..CHANGES.len(), COMMITS), falls)
+        .prop_map(|(case, asks, order, changes, falls)| Conversation { case, asks, order, changes, falls })
 }
+
+/// What is ordered before everything is asked once more, and how it is taken back: each leads to the plain path, or to none of what is kept.
+const FALLS: [(&str, &str); 4] =
+    [("fall", "seconds=60"), ("cache-panic", "count=2"), ("cache-flip", "count=9"), ("slow-read", "ms=1")];
 
 /// What is done to a table `{t}` with its last column `{c}`.
 const CHANGES: [&str; 5] = [
@@ -98,7 +106,8 @@ impl World {
         let (database, state) = (folder.join("data.db"), folder.join("state"));
         let conn = Connection::open(&database).expect("a database");
         conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; CREATE TABLE first(a)").expect("SQL");
-        let old = start(&state).database(&database).run();
+        let config = configured::toml("", "[tables]\nexpose = \"*\"\n");
+        let old = start(&state).database(&database).config(config).operator(configured::ADMIN).run();
         World { old, database, state, conn }
     }
 
@@ -193,6 +202,16 @@ impl World {
         if todays { fresh.field("etag") } else { before?.field("etag") }
     }
 
+    /// Asks while a drill holds.
+    fn fall(&self, fall: usize, ask: impl Fn() -> Result<(), TestCaseError>) -> Result<(), TestCaseError> {
+        let (name, order) = FALLS[fall];
+        let drill = |order: &str| assert_eq!(self.old.operate("POST", &format!("/-/drill/{name}"), order).status, 202, "{name}");
+        drill(order);
+        let asked = ask();
+        drill("seconds=0");
+        asked
+    }
+
     fn converse(&self, talk: &Conversation) -> Result<(), TestCaseError> {
         self.make(&talk.case);
         let mut before = Vec::new();
@@ -200,6 +219,7 @@ impl World {
             let fresh = self.fresh(talk)?;
             self.compare(talk, &fresh, &before)?;
             self.compare(talk, &fresh, &before)?;
+            self.fall(talk.falls[commit], || self.compare(talk, &fresh, &before))?;
             let Some(&change) = talk.changes.get(commit) else { break };
             // What is not committed is not there, and what is rolled back never was.
             self.conn.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");

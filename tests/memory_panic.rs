@@ -1,7 +1,7 @@
 //! A panic is caught, ends one connection at most, and gives its memory back: the released parts, in process, under the released heap.
 //!
-//! There is no way to make the released server panic, so the network does it here: a scripted one, in which each step sends one request
-//! and says where the panic is.
+//! The network is a scripted one, in which each step sends one request and says where the network panics; or the request orders a drill, and
+//! the next one meets it.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -15,7 +15,7 @@ use flagstone::back::heap::Arenas;
 use flagstone::back::open::{How, open};
 use flagstone::back::{Back, Workspace};
 use flagstone::budget::{ANSWER_BYTES, REQUEST_BYTES};
-use flagstone::config::Config;
+use flagstone::config::{Config, Mistakes, read_bytes};
 use flagstone::event_loop::{self, End, Surroundings};
 use flagstone::front::net::{Accepted, EVENTS, Net, Peer, Ready, Token};
 use flagstone::front::slots::Listening;
@@ -24,6 +24,7 @@ use flagstone::http::etag::TagKey;
 use flagstone::http::request::Step;
 use flagstone::job::{Change, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Task};
 use flagstone::memory::StaticCell;
+use flagstone::policy::credentials;
 use flagstone::policy::hosts::Hosts;
 use flagstone::policy::sharing::Share;
 use flagstone::start::serve::{ProcessHeap, install_log};
@@ -32,6 +33,7 @@ use flagstone::start::serve::{ProcessHeap, install_log};
 static HEAP: ProcessHeap = ProcessHeap::new();
 
 static REPLY: StaticCell<[u8; ANSWER_BYTES]> = StaticCell::new([0; ANSWER_BYTES]);
+const TOKEN: &str = "admin-0123456789";
 /// Sockets that the front has dropped.
 static CLOSED: AtomicUsize = AtomicUsize::new(0);
 
@@ -52,28 +54,36 @@ enum At {
 struct Part {
     name: &'static str,
     at: At,
-    target: &'static str,
+    /// Method and target.
+    request: &'static str,
     /// The answer's status; `None` when the connection ends without one.
     status: Option<u16>,
     /// Allocations, as memory_budget.md lists them.
     allocations: u64,
 }
 
-const fn step(name: &'static str, at: At, target: &'static str, status: Option<u16>, allocations: u64) -> Part {
-    Part { name, at, target, status, allocations }
+const fn step(name: &'static str, at: At, request: &'static str, status: Option<u16>, allocations: u64) -> Part {
+    Part { name, at, request, status, allocations }
 }
 
 const SCRIPT: &[Part] = &[
-    step("before", At::Nowhere, "/tables/t/1", Some(200), 0),
-    step("a panic while a connection is served", At::Read, "/tables/t/1", None, 2),
-    step("after it", At::Nowhere, "/tables/t/1", Some(200), 0),
-    step("a panic in a turn inside a query", At::NestedTurn, "/tables/slow", Some(200), 2),
-    step("after it", At::Nowhere, "/tables/t/1", Some(200), 0),
-    step("a panic while a job is answered", At::Finish, "/tables/t/1", Some(500), 2),
-    step("after it", At::Nowhere, "/tables/t/1", Some(200), 0),
-    step("a panic with a text of its own", At::FinishWithText, "/tables/t/1", Some(500), 5),
-    step("an error of SQLite's", At::Nowhere, "/tables/failing", Some(500), 0),
-    step("after it", At::Nowhere, "/tables/slow", Some(200), 0),
+    step("before", At::Nowhere, "GET /tables/t/1", Some(200), 0),
+    step("a panic while a connection is served", At::Read, "GET /tables/t/1", None, 2),
+    step("after it", At::Nowhere, "GET /tables/t/1", Some(200), 0),
+    step("a panic in a turn inside a query", At::NestedTurn, "GET /tables/slow", Some(200), 2),
+    step("after it", At::Nowhere, "GET /tables/t/1", Some(200), 0),
+    step("a panic while a job is answered", At::Finish, "GET /tables/t/1", Some(500), 2),
+    step("after it", At::Nowhere, "GET /tables/t/1", Some(200), 0),
+    step("a panic with a text of its own", At::FinishWithText, "GET /tables/t/1", Some(500), 5),
+    step("a drill is ordered", At::Nowhere, "POST /-/drill/cache-panic", Some(202), 0),
+    step("a panic in the cache", At::Nowhere, "GET /tables/t/1", Some(200), 2),
+    step("a drill is ordered", At::Nowhere, "POST /-/drill/plain-panic", Some(202), 0),
+    step("a panic in the back", At::Nowhere, "GET /tables/slow", Some(500), 2),
+    step("a drill is ordered", At::Nowhere, "POST /-/drill/front-panic", Some(202), 0),
+    step("a panic in the front", At::Nowhere, "GET /tables/t/1", Some(500), 2),
+    step("after them", At::Nowhere, "GET /tables/t/1", Some(200), 0),
+    step("an error of SQLite's", At::Nowhere, "GET /tables/failing", Some(500), 0),
+    step("after it", At::Nowhere, "GET /tables/slow", Some(200), 0),
 ];
 
 struct Socket;
@@ -134,7 +144,9 @@ impl Scripted {
         self.begun += 1;
         self.request.clear();
         self.answer.clear();
-        for part in ["GET ", step.target, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"] {
+        for part in
+            [step.request, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer ", TOKEN, "\r\n\r\n"]
+        {
             self.request.extend_from_slice(part.as_bytes()).expect("a short target");
         }
         self.at.set(step.at);
@@ -266,10 +278,20 @@ const SQL: &str = "
     CREATE VIEW failing AS SELECT abs(-9223372036854775807 - id) AS value FROM t;
     CREATE VIEW slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT count(*) AS n FROM n;";
 
-fn setup() -> Setup {
+/// Tables for everybody, and a token for operators.
+fn config() -> Rc<Config> {
+    let digest: String = credentials::digest(TOKEN.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = format!("ops_auth = \"admin\"\n[tokens]\nadmin = \"sha256:{digest}\"\n[tables]\nexpose = \"*\"\n");
+    let mut config = Config::new();
+    config.from_file = true;
+    read_bytes(text.as_bytes(), &mut config, &mut Mistakes::new()).expect("the test's configuration");
+    Rc::new(config)
+}
+
+fn setup(config: Rc<Config>) -> Setup {
     let mut listeners = heapless::Vec::new();
     listeners.push(Listening::Public).expect("room for eight");
-    Setup { listeners, config: Rc::new(Config::new()), tag_key: TagKey([7; 16]), hosts: Hosts::new("test") }
+    Setup { listeners, config, tag_key: TagKey([7; 16]), hosts: Hosts::new("test") }
 }
 
 #[test]
@@ -281,16 +303,18 @@ fn a_panic_ends_one_connection_and_its_memory_is_given_back() {
     let page_slots = arenas.install(4096).expect("SQLite takes its memory");
     rusqlite::Connection::open(&path).expect("a database").execute_batch(SQL).expect("SQL");
     let conn = open(&path, How { immutable: false, writable: false, page_slots, page_bytes: 4096 }).expect("a database");
+    let config = config();
     let work = Workspace::take().expect("the first to take it");
-    let mut back = Back::new(&conn, work, [7; 16], Instant::now(), Rc::new(Config::new())).expect("a schema");
+    let mut back = Back::new(&conn, work, [7; 16], Instant::now(), Rc::clone(&config)).expect("a schema");
     let mut reply = Reply::new(REPLY.take().expect("the first to take it"));
-    let mut front = Front::new(Scripted::new(), setup(), Regions::take().expect("the first to take them"));
+    let mut front = Front::new(Scripted::new(), setup(config), Regions::take().expect("the first to take them"));
     install_log();
     HEAP.seal();
 
     assert_eq!(event_loop::serve(&mut front, &mut back, &mut reply, &mut Quiet), End::Drained);
 
-    let panics = SCRIPT.iter().filter(|step| step.at != At::Nowhere).count();
+    let planted = SCRIPT.iter().filter(|step| step.request.starts_with("POST")).count();
+    let panics = planted + SCRIPT.iter().filter(|step| step.at != At::Nowhere).count();
     assert_eq!(front.metrics.panics, panics as u64);
     a_panic_in_the_job_itself(&mut back, &mut reply);
 }

@@ -144,7 +144,7 @@ pub fn too_late() -> Problem {
 /// The 503 for a write whose sync failed: it may be there, or not.
 pub fn not_known() -> Problem {
     let mut problem = Problem::new(503, "write-uncertain", "The write may or may not be there")
-        .detail(format_args!("The disk reported an error while the write was on its way."))
+        .detail(format_args!("Something failed while the write was on its way to the disk."))
         .hint(format_args!("look whether it is there; an Idempotency-Key makes trying again safe"));
     problem.retry_after = Some(1);
     problem

@@ -31,6 +31,7 @@ pub mod vfs;
 mod workspace;
 pub mod write;
 
+pub use constraint::not_known;
 pub use describe::DescribeError;
 pub use run::Back;
 pub use sqlite_error::SqliteError;

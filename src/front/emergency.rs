@@ -11,6 +11,7 @@ use super::Front;
 use super::net::Net;
 use super::slots::{NEVER, State};
 use crate::http::request::Method;
+use crate::job::Task;
 use crate::memory::Chain;
 use crate::ops::falls::Fall;
 use crate::ops::metrics::{CloseReason, RouteKind};
@@ -61,6 +62,15 @@ pub(super) const LAST_WORD: Static = answer!(
     CloseReason::Refused,
     116,
     r#"{"type":"tag:flagstone,2026:last-word","title":"Nothing can be answered now","status":503,"hint":"try again in 1 s"}"#
+);
+
+/// A panic was caught while a write was answered, which is on disk, or was refused: nobody can tell any more.
+const UNCERTAIN: Static = answer!(
+    503,
+    "503 Service Unavailable",
+    CloseReason::Panicked,
+    180,
+    r#"{"type":"tag:flagstone,2026:write-uncertain","title":"The write may or may not be there","status":503,"hint":"look whether it is there; an Idempotency-Key makes trying again safe"}"#
 );
 
 /// How far the answer to the request that is being served has come.
@@ -124,7 +134,16 @@ impl<N: Net> Front<N> {
             self.promote_joiner(key);
         }
         self.stage = stage;
-        self.answer_emergency(index, RouteKind::Other, &PANICKED);
+        // With the back's outcome at hand: before, nothing of it can be there.
+        let answer = if state == State::Running && self.writes_something(index) { &UNCERTAIN } else { &PANICKED };
+        self.answer_emergency(index, RouteKind::Other, answer);
+    }
+
+    fn writes_something(&self, index: u16) -> bool {
+        match self.slots.peek(index).task {
+            Task::Route(place) => self.setup.config.routes().get(usize::from(place)).is_some_and(|route| route.verb.writes()),
+            Task::Tables | Task::Change(_) => false,
+        }
     }
 
     /// Answers from static bytes, behind what stands in the connection's output already, and ends the connection.

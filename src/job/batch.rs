@@ -33,7 +33,7 @@ pub enum Written {
     Later,
     /// Stopped half-way because nobody waits for the answer.
     Abandoned,
-    /// It panicked.
+    /// It panicked, and was rolled back.
     Panicked,
 }
 

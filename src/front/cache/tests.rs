@@ -164,3 +164,41 @@ fn a_pause_empties_and_the_next_use_works() {
     let Found::Hit(at) = cache.find(6, state(1), 0) else { panic!("it is there") };
     assert_eq!(body(&cache, at)[1], 6);
 }
+
+#[test]
+fn a_bit_that_fell_over_makes_every_hit_suspect_until_all_were_swept() {
+    let mut cache = cache();
+    for key in 1..=3 {
+        insert(&mut cache, key, state(1), 5000, 0).unwrap();
+    }
+    assert!(cache.damage_one() && cache.damage_one());
+    let found = (1..=3).filter(|&key| matches!(cache.find(key, state(1), 1), Found::Hit(_))).count();
+    assert_eq!((found, cache.counts.mismatches), (1, 2), "no damaged answer was given");
+    let verified = cache.counts.verified;
+    let hits = (0..10).filter(|_| (1..=3).any(|key| matches!(cache.find(key, state(1), 1), Found::Hit(_)))).count();
+    assert_eq!((hits, cache.counts.verified - verified), (10, 10), "damage seldom comes alone");
+    (0..CACHE_ENTRIES.div_ceil(SWEEP)).for_each(|_| cache.sweep(1));
+    let verified = cache.counts.verified;
+    (0..10).for_each(|_| assert!((1..=3).any(|key| matches!(cache.find(key, state(1), 1), Found::Hit(_)))));
+    assert!(cache.counts.verified - verified <= 1, "only the usual share");
+}
+
+#[test]
+fn a_cache_is_made_anew_from_any_state() {
+    let mut cache = cache();
+    for key in 1..=40 {
+        insert(&mut cache, key, state(1), 5000, 0).unwrap();
+    }
+    // As a panic halfway would leave it: blocks without an owner, a place that is neither free nor held, a key that leads nowhere.
+    cache.entries[3].bytes = Chain::EMPTY;
+    cache.entries[5].key = 0;
+    cache.free.pop();
+    cache.index.insert(99, 7).unwrap();
+    cache.rebuild();
+    assert_eq!((cache.entries(), cache.blocks().0, cache.held()), (0, 0, (0, 0, 0)));
+    assert_eq!(cache.find(99, state(1), 1), Found::Miss);
+    for key in 1..=CACHE_ENTRIES as Key {
+        insert(&mut cache, key, state(1), 100, 1).unwrap();
+    }
+    assert_eq!((cache.entries(), cache.counts.evicted), (CACHE_ENTRIES, 0), "all of it can be used");
+}
