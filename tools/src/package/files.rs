@@ -8,6 +8,9 @@ use super::binary::Binary;
 use super::source::Source;
 use super::{Failed, completion, failed, manual, manual_toml, run};
 
+/// The units, the user and the folder, from tools/unit.
+const UNIT: [&str; 4] = ["flagstone.service", "flagstone.socket", "flagstone.sysusers", "flagstone.tmpfile"];
+
 /// A file of the archive.
 pub struct File {
     /// Its path inside the archive's folder.
@@ -67,7 +70,7 @@ pub fn write(root: &Path, source: &Source, binary: &Binary) -> Result<Vec<File>,
     for name in ["README.md", "memory_budget.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         add(name, root.join(name));
     }
-    for name in ["flagstone.service", "flagstone.socket", "flagstone.sysusers", "flagstone.tmpfile"] {
+    for name in UNIT {
         add(name, folder.join("unit").join(name));
     }
     add("flagstone.schema.json", root.join("tools/flagstone.schema.json"));
@@ -79,14 +82,14 @@ pub fn write(root: &Path, source: &Source, binary: &Binary) -> Result<Vec<File>,
 fn units(root: &Path, folder: &Path, sheet: &str) -> Result<(), Failed> {
     let limit = sheet.split("MemoryMax: ").nth(1).and_then(|rest| rest.split(' ').next());
     let limit = limit.ok_or_else(|| Failed("the sheet names no MemoryMax".to_owned()))?;
-    let unit = root.join("tools/unit");
-    for entry in fs::read_dir(&unit).map_err(|error| failed("tools/unit", error))? {
-        let path = entry.map_err(|error| failed("tools/unit", error))?.path();
+    for name in UNIT {
+        let path = root.join("tools/unit").join(name);
         let text = fs::read_to_string(&path).map_err(|error| failed(&path.display().to_string(), error))?;
-        let lines = text
-            .lines()
-            .map(|line| if line.starts_with("MemoryMax=") { format!("MemoryMax={limit}K\n") } else { format!("{line}\n") });
-        write_to(&folder.join(path.file_name().unwrap_or_default()), &lines.collect::<String>())?;
+        let lines = text.lines().map(|line| match line.starts_with("MemoryMax=") {
+            true => format!("MemoryMax={limit}K\n"),
+            false => format!("{line}\n"),
+        });
+        write_to(&folder.join(name), &lines.collect::<String>())?;
     }
     Ok(())
 }

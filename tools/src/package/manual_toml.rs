@@ -54,11 +54,12 @@ pub fn flagstone_toml(date: &str) -> String {
     page.finish()
 }
 
-fn title(section: Section) -> &'static str {
+fn title(section: Section) -> String {
     match section {
-        Section::Top => "Top level",
-        Section::Param => "A parameter in params",
-        section => section.shown(),
+        Section::Top => "Top level".to_owned(),
+        Section::Param => "A parameter in params".to_owned(),
+        // A header must not end with a bracket, which would count as punctuation.
+        section => format!("{} section", section.shown()),
     }
 }
 
