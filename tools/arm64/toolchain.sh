@@ -84,9 +84,11 @@ by_building() {
     printf '[package]\nname = "seed"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n' >"$work/seed/Cargo.toml"
     : >"$work/seed/src/lib.rs"
     say "building std $version for $target"
+    # Panics name std's files: by the name that the usual std has for them, not by that of a temporary folder.
     # -Zbuild-std is for nightly compilers; this one is told that it may. Profiles and flags of the caller's stay out of it.
     tool=$work/rust/bin
-    (cd "$work/seed" && env -u RUSTUP_TOOLCHAIN PATH="$tool:$PATH" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/built" RUSTFLAGS="-Cembed-bitcode=yes" \
+    (cd "$work/seed" && env -u RUSTUP_TOOLCHAIN PATH="$tool:$PATH" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/built" \
+      RUSTFLAGS="-Cembed-bitcode=yes --remap-path-prefix=$work/rust/lib/rustlib/src/rust=/rustc/$(rustc -vV | sed -n 's/^commit-hash: //p')" \
       CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
       "$tool/cargo" build -q --release -Zbuild-std=std,panic_unwind,panic_abort,proc_macro,test --target $target) >&2
     mkdir -p "$work/rust/lib/rustlib/$target/lib"
