@@ -276,7 +276,6 @@ impl<N: Net> Front<N> {
         if let Err(error) = self.net.wait(timeout, &mut self.events) {
             log::error!("waiting for events failed: {error}");
         }
-        let before = self.now;
         self.now = self.net.now();
         self.unix = self.net.unix_time();
         if self.watchdog.is_due(self.now) {
