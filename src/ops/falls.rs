@@ -52,7 +52,7 @@ impl Fall {
             Fall::Drilled => ("optimised", "plain", "drill"),
             Fall::PlainPanic => ("plain", "emergency", "panic"),
             Fall::FrontPanic => ("front", "emergency", "panic"),
-            Fall::LastWord => ("plain", "emergency", "drill"),
+            Fall::LastWord => ("optimised", "emergency", "drill"),
         }
     }
 }

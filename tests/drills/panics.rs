@@ -235,6 +235,8 @@ fn the_last_word_is_static_and_health_gets_through() {
     }
     assert_eq!([server.get("/-/health").status, server.get("/-/ready").status], [200, 503]);
     assert_eq!((path(&server).as_str(), server.get("/nowhere").status), ("emergency", 404));
+    let status = server.status();
+    assert_eq!((falls(&status, "optimised"), falls(&status, "plain"), falls(&status, "emergency")), (1, 0, 4), "{status}");
     drill(&server, "last-word", "seconds=0");
     answers(&server, "/critical");
     assert_eq!((path(&server).as_str(), server.get("/-/ready").status), ("optimised", 200));
