@@ -6,6 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::scene::{ROWS, answers, drill, falls, path, scene, seen};
 use crate::server::{Answer, Server, read_answer, wait_for};
 
+/// How much longer a sync or a read takes here: long beside what a busy machine does to everything.
+const SLOW: Duration = Duration::from_millis(1000);
+
 fn post(server: &Server, value: &str) -> Answer {
     let body = format!("v={value}");
     let mut stream = server.connect();
@@ -27,7 +30,7 @@ fn a_slow_sync_delays_writes_and_nobody_else() {
     answers(&server, "/critical");
     assert_eq!(post(&server, "before").status, 204);
     answers(&server, "/critical");
-    drill(&server, "slow-sync", "ms=400&seconds=20");
+    drill(&server, "slow-sync", &format!("ms={}&seconds=30", SLOW.as_millis()));
     let began = Instant::now();
     let mut longest = Duration::ZERO;
     std::thread::scope(|scope| {
@@ -41,9 +44,9 @@ fn a_slow_sync_delays_writes_and_nobody_else() {
         }
         let (status, took) = writer.join().expect("a writer");
         assert_eq!(status, 204);
-        assert!(took >= Duration::from_millis(400), "acknowledged before it was on disk: {took:?}");
+        assert!(took >= SLOW, "acknowledged before it was on disk: {took:?}");
     });
-    assert!(longest < Duration::from_millis(300), "cached answers waited for the disk: {longest:?}");
+    assert!(longest < SLOW * 3 / 4, "cached answers waited for the disk: {longest:?}");
     drill(&server, "slow-sync", "seconds=0");
     assert_eq!(post(&server, "after").status, 204);
     assert_eq!(rows(&server), 3);
@@ -53,11 +56,11 @@ fn a_slow_sync_delays_writes_and_nobody_else() {
 fn a_slow_read_delays_its_query_and_nobody_else() {
     let server = scene();
     answers(&server, "/critical");
-    drill(&server, "slow-read", "ms=300&seconds=20");
+    drill(&server, "slow-read", &format!("ms={}&seconds=30", SLOW.as_millis()));
     let began = Instant::now();
     let mut longest = Duration::ZERO;
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| (server.get("/tables/t").status, began.elapsed()));
+        let reader = scope.spawn(|| (server.get("/kept").status, began.elapsed()));
         while !reader.is_finished() {
             let asked = Instant::now();
             answers(&server, "/critical");
@@ -65,13 +68,13 @@ fn a_slow_read_delays_its_query_and_nobody_else() {
         }
         let (status, took) = reader.join().expect("a reader");
         assert_eq!(status, 200);
-        assert!(took >= Duration::from_millis(300), "{took:?}");
+        assert!(took >= SLOW, "{took:?}");
     });
-    assert!(longest < Duration::from_millis(250), "cached answers waited for a read: {longest:?}");
+    assert!(longest < SLOW * 3 / 4, "cached answers waited for a read: {longest:?}");
     drill(&server, "slow-read", "seconds=0");
     let began = Instant::now();
     assert_eq!(server.get("/tables/log").status, 200);
-    assert!(began.elapsed() < Duration::from_millis(300));
+    assert!(began.elapsed() < SLOW);
 }
 
 #[test]
