@@ -2,6 +2,7 @@
 //!
 //! Pure: no socket, no clock, no file, no database. Each takes its size as a parameter and is tested with a table of cases.
 
+pub mod admission;
 pub mod alert;
 pub mod attempts;
 pub mod batch_window;
@@ -19,7 +20,6 @@ pub mod hosts;
 pub mod ladder;
 pub mod load;
 pub mod log_limit;
-pub mod memory_level;
 pub mod paths;
 pub mod rate_limit;
 pub mod sharing;
