@@ -256,8 +256,13 @@ pub const BATCH_ITEM_BYTES: usize = 720;
 /// A whole batch.
 pub const BATCH_BYTES: usize = BATCH * BATCH_ITEM_BYTES + 64;
 
-/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache, configuration and batch beside it.
-pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES + BATCH_BYTES;
+/// Clients whose requests are counted apart where the configuration limits their rate; all others share one bucket.
+pub const RATE_CLIENTS: usize = [64, 256, 1024][PRESET_INDEX];
+/// What admission remembers: rates of clients, times and breakers of routes; `front/pressure.rs` asserts it.
+pub const PRESSURE_BYTES: usize = RATE_CLIENTS * 32 + ROUTES * 64 + 2 * KIB;
+
+/// Rust's heap in bytes: `HEAP_KIB`, and the state of cache, configuration, batch and admission beside it.
+pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES + BATCH_BYTES + PRESSURE_BYTES;
 /// Part of Rust's heap that is set aside at start: when the rest is used up it is released, and new work is refused.
 pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
@@ -307,6 +312,12 @@ const CATALOG_TEXT: &str = [
     "1,024 tables, 16,384 columns, 512 KiB of names",
 ][PRESET_INDEX];
 
+const RATE_TEXT: &str = [
+    "64 clients x 32 bytes + ROUTES x 64 + 2 KiB, beside HEAP_KIB",
+    "256 clients x 32 bytes + ROUTES x 64 + 2 KiB, beside HEAP_KIB",
+    "1,024 clients x 32 bytes + ROUTES x 64 + 2 KiB, beside HEAP_KIB",
+][PRESET_INDEX];
+
 /// Process memory: compared with RssAnon.
 pub const PROCESS: &[Row] = &[
     row("request buffers", EXCHANGES * REQUEST_BYTES, "(SLOTS + OPS_SLOTS + 1) x (HEAD_BYTES + BODY_BYTES + 2 KiB)"),
@@ -322,6 +333,7 @@ pub const PROCESS: &[Row] = &[
     row("configurations", CONFIGS_BYTES, "3 x CONFIG_FILE_KIB + ROUTES x 320 + ROUTE_PARAMS x 192 + 40 KiB, in the Rust heap"),
     row("reading a configuration", CONFIG_ARENA_BYTES, "CONFIG_ARENA_KIB"),
     row("write batch", BATCH_BYTES, "BATCH x 720 bytes, beside HEAP_KIB"),
+    row("admission", PRESSURE_BYTES, RATE_TEXT),
     row("SQLite heap", SQLITE_HEAP_BYTES, "SQLITE_HEAP_KIB"),
     row("SQLite page cache", SQLITE_PAGES_BYTES, "SQLITE_PAGES_KIB"),
     row("catalog of tables and columns", CATALOG_BYTES, CATALOG_TEXT),

@@ -87,6 +87,8 @@ fn same_key(key: &Key, old: &Config, new: &Config) -> bool {
         (_, _, "single_flight") => old.flags.single_flight == new.flags.single_flight,
         (_, _, "warming") => old.flags.warming == new.flags.warming,
         (_, _, "wal_autocheckpoint") => a.wal_autocheckpoint_pages == b.wal_autocheckpoint_pages,
+        (_, _, "rate") => a.rate_per_minute == b.rate_per_minute,
+        (_, _, "burst") => a.burst == b.burst,
         (_, _, "batch_least") => a.batch_least == b.batch_least,
         _ => {
             debug_assert!(false, "{} is in the table but not compared", key.name);

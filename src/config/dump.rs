@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::duration::Duration;
 use super::keys::{self, Form, METHODS, SHAPES, Section, TYPES};
+use super::rate::Rate;
 use super::read::{kind_place, rows_place, verb_place};
 use super::{Config, Expose, Kind, Literal, Param, Route, Rows};
 use crate::memory::Span;
@@ -90,6 +91,8 @@ fn flags_and_limits(config: &Config, out: &mut impl Write) -> fmt::Result {
         match (key.form, key.name) {
             (Form::Limit(_, _, field), name) => writeln!(out, "{name} = \"{}\"", Duration(*field(&mut limits)))?,
             (_, "wal_autocheckpoint") => writeln!(out, "wal_autocheckpoint = {}", limits.wal_autocheckpoint_pages)?,
+            (Form::Rate, name) => writeln!(out, "{name} = \"{}\"", Rate(limits.rate_per_minute))?,
+            (_, "burst") => writeln!(out, "burst = {}", limits.burst)?,
             (_, name) => writeln!(out, "{name} = {}", limits.batch_least)?,
         }
     }

@@ -97,6 +97,8 @@ pub enum Form {
     Limit(u64, u64, TimeField),
     /// A time in a range of ms.
     Time(u64, u64),
+    /// `off`, or requests in a time: `50/s`, `30/m`.
+    Rate,
     /// `on`, `off`, true, false or a percentage.
     Share,
     /// One of some words.
@@ -244,6 +246,22 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         Limit_,
+        "shed_wait",
+        Limit(1, 10 * MINUTE, |limits| &mut limits.shed_wait_ms),
+        "",
+        "\"100ms\"",
+        "From this expected wait for the database on, requests of routes that are not critical are shed in proportion.",
+    ),
+    key(
+        Limit_,
+        "breaker",
+        Limit(100, 10 * MINUTE, |limits| &mut limits.breaker_ms),
+        "",
+        "\"10s\"",
+        "How long a route or a database that fails repeatedly is left alone.",
+    ),
+    key(
+        Limit_,
         "busy_timeout",
         Limit(1, MINUTE, |limits| &mut limits.busy_ms),
         "",
@@ -290,6 +308,8 @@ pub const KEYS: &[Key] = &[
         "\"5s\"",
         "How long a graceful stop waits for requests under way.",
     ),
+    key(Limit_, "rate", Rate, "\"off\"", "\"50/s\"", "Requests that one client may make in the long run; beyond it is a 429."),
+    key(Limit_, "burst", Count(1, 100_000), "", "100", "Requests of one client that may come at once, where there is a rate."),
     key(
         Limit_,
         "wal_autocheckpoint",
@@ -398,6 +418,7 @@ impl Key {
             (Form::Limit(_, _, field), _) => write!(text, "\"{}\"", super::duration::Duration(*field(&mut limits))),
             (_, "slots_per_client") => write!(text, "{}", limits.slots_per_client),
             (_, "wal_autocheckpoint") => write!(text, "{}", limits.wal_autocheckpoint_pages),
+            (_, "burst") => write!(text, "{}", limits.burst),
             (_, "batch_least") => write!(text, "{}", limits.batch_least),
             _ => write!(text, "{}", self.default),
         };

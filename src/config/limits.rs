@@ -17,6 +17,10 @@ pub struct Limits {
     pub linger_ms: u64,
     /// How long a request waits for the database to be free, in ms.
     pub queue_ms: u64,
+    /// The expected wait from which on requests are shed, in ms.
+    pub shed_wait_ms: u64,
+    /// How long what failed repeatedly is left alone, in ms.
+    pub breaker_ms: u64,
     /// How long a request waits for another process's lock, in ms.
     pub busy_ms: u64,
     /// How long a query of a table may run, in ms.
@@ -31,6 +35,10 @@ pub struct Limits {
     pub drain_ms: u64,
     /// Connections of one client.
     pub slots_per_client: usize,
+    /// Requests a minute of one client in the long run; 0 for any number.
+    pub rate_per_minute: u32,
+    /// Requests of one client that may come at once where there is a rate.
+    pub burst: u32,
     /// Frames in the WAL from which on it is checkpointed; 0 leaves that to others (Litestream).
     pub wal_autocheckpoint_pages: u32,
     /// Waiting writes that end the batch window at the latest.
@@ -51,6 +59,8 @@ impl Limits {
         write_ms: 10_000,
         linger_ms: 1_000,
         queue_ms: 5_000,
+        shed_wait_ms: 200,
+        breaker_ms: 30_000,
         busy_ms: 1_000,
         table_query_ms: 1_000,
         route_query_ms: 5_000,
@@ -58,6 +68,8 @@ impl Limits {
         cache_ttl_ms: 300_000,
         drain_ms: 10_000,
         slots_per_client: crate::budget::SLOTS_PER_CLIENT,
+        rate_per_minute: 0,
+        burst: 50,
         wal_autocheckpoint_pages: 100,
         batch_least: 5,
         batch_window_ms: 25,

@@ -15,6 +15,7 @@ pub mod mistake;
 pub mod nearest;
 pub mod path;
 mod place;
+pub mod rate;
 mod read;
 pub mod route;
 mod schema;

@@ -93,6 +93,7 @@ fn form(form: Form, out: &mut String) -> fmt::Result {
         Form::Share => out.write_str(
             "\"anyOf\": [ { \"type\": \"boolean\" }, { \"type\": \"string\", \"pattern\": \"^(on|off|0*([0-9]|[1-9][0-9]|100)%)$\" } ]",
         ),
+        Form::Rate => out.write_str("\"type\": \"string\", \"pattern\": \"^(off|[0-9]+/[sm])$\""),
         Form::Word(words) => {
             out.write_str("\"type\": \"string\", \"enum\": ")?;
             list(words, out)

@@ -1,12 +1,12 @@
 //! Answering: what needs no database, and the heads of all answers.
 
+use super::Front;
 use super::allow::Allow;
 use super::emergency::{LAST_WORD, PANICKED, Stage};
 use super::entity::XCache;
 use super::judge::Judged;
 use super::net::Net;
 use super::slots::{NEVER, State};
-use super::{Front, MS};
 use crate::api::problem::Problem;
 use crate::api::route::Ops;
 use crate::http::accept::Media;
@@ -97,6 +97,10 @@ pub(super) const fn content_type(media: Media) -> &'static str {
 impl<N: Net> Front<N> {
     /// Answers a complete request, or queues it for the back.
     pub(super) fn answer_request(&mut self, index: u16) {
+        if let Some(seconds) = self.over_rate(index) {
+            self.refuse(Refusal::RateLimited);
+            return self.answer_problem(index, RouteKind::Other, &too_often(seconds));
+        }
         match self.judge(index) {
             Judged::Page(page) => self.answer_page(index, page),
             Judged::Control(control) => self.answer_control(index, control),
@@ -111,14 +115,7 @@ impl<N: Net> Front<N> {
                 self.answer(index, kind, 204, fields, Body::Empty);
             }
             Judged::NotAllowed(kind, allow) => self.answer_problem_at(index, kind, &allow.problem(), Some(allow)),
-            Judged::Problem(kind, problem) => {
-                match problem.slug {
-                    "stopping" => self.refuse(Refusal::Draining),
-                    "heap-reserve" => self.refuse(Refusal::HeapReserve),
-                    _ => {}
-                }
-                self.answer_problem(index, kind, &problem);
-            }
+            Judged::Problem(kind, problem) => self.answer_problem(index, kind, &problem),
         }
     }
 
@@ -282,7 +279,7 @@ impl<N: Net> Front<N> {
             let draining = self.draining_since.is_some();
             self.set_closing(index, if draining { CloseReason::Drained } else { CloseReason::ClientAsked });
         } else {
-            let (now, idle) = (self.now, self.setup.config.limits.idle_ms * MS);
+            let (now, idle) = (self.now, self.idle_time());
             self.slots.at(index).enter(State::Idle, now, idle);
             self.next_timer = self.next_timer.min(now + idle);
         }
@@ -413,6 +410,14 @@ impl Sending {
             Keep::Close => head.field("connection", b"close"),
         }
     }
+}
+
+fn too_often(retry_after: u16) -> Problem {
+    let mut problem = Problem::new(429, "rate-limited", "Too many requests")
+        .detail(format_args!("This client has made as many requests as one may."))
+        .hint(format_args!("try again in {retry_after} s, and less often then"));
+    problem.retry_after = Some(retry_after);
+    problem
 }
 
 pub(super) fn unavailable(slug: &'static str, title: &'static str, retry_after: u16) -> Problem {

@@ -5,6 +5,7 @@
 
 mod answer;
 mod counts;
+mod shortage;
 
 use std::hash::Hasher;
 use std::io::IoSlice;
@@ -123,7 +124,10 @@ pub struct Cache {
     index: Box<CacheIndex<CACHE_TABLE>>,
     eviction: Box<Eviction<CACHE_ENTRIES, CACHE_GHOSTS>>,
     resting_until: Micros,
-    paused: bool,
+    /// Only critical answers are kept, because the machine is short of memory.
+    short: bool,
+    /// Blocks of critical answers.
+    critical_blocks: usize,
     swept: usize,
     /// Since a bit fell over every hit is verified, until the sweep has seen so many places more: damage seldom comes alone.
     suspect: usize,
@@ -148,7 +152,8 @@ impl Cache {
             index: Box::new(CacheIndex::new()),
             eviction: Box::new(Eviction::new(CACHE_BLOCKS)),
             resting_until: 0,
-            paused: false,
+            short: false,
+            critical_blocks: 0,
             swept: 0,
             suspect: 0,
             entries_high: 0,
@@ -224,6 +229,12 @@ impl Cache {
         self.resting(now) || entry.is_some_and(|entry| entry.stamp == Some(current) && now < entry.made + entry.lifetime.ttl)
     }
 
+    /// Whether [`Cache::find_old`] would find something; counts nothing.
+    pub fn has_old(&self, key: Key, now: Micros) -> bool {
+        let entry = self.index.get(key).filter(|_| !self.resting(now)).map(|at| &self.entries[usize::from(at)]);
+        entry.is_some_and(|entry| entry.known_within(entry.lifetime.stale_if_error, now))
+    }
+
     /// An old answer for when no new one can be made, if its route allows that, and how long ago it was last known to be true.
     pub fn find_old(&mut self, key: Key, now: Micros) -> Option<(u16, Micros)> {
         let at = self.index.get(key).filter(|_| !self.resting(now))?;
@@ -247,7 +258,9 @@ impl Cache {
     /// [`Refused`]; nothing is kept then.
     pub fn insert(&mut self, key: Key, stamp: Stamp, answer: &Answer, now: Micros) -> Result<(), Refused> {
         let Answer { head, body, tag, cost, lifetime, tables } = *answer;
-        let refused = if self.resting(now) {
+        let blocks = (head.len() + body.len()).div_ceil(CACHE_BLOCK_BYTES) as u16;
+        let lifetime = Lifetime { critical: lifetime.critical && self.has_room_for_critical(key, blocks), ..lifetime };
+        let refused = if self.resting(now) || (self.short && !lifetime.critical) {
             Some(Refused::Resting)
         } else if body.len() > CACHE_BODY_BYTES {
             Some(Refused::TooLarge)
@@ -262,7 +275,6 @@ impl Cache {
         let mut bytes = Chain::EMPTY;
         let pushed = self.blocks.push(&mut bytes, head).and_then(|()| self.blocks.push(&mut bytes, body));
         assert!(pushed.is_ok(), "make_room leaves the blocks");
-        let blocks = (head.len() + body.len()).div_ceil(CACHE_BLOCK_BYTES) as u16;
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         self.entries[usize::from(at)] = Entry {
             key,
@@ -280,6 +292,7 @@ impl Cache {
         let indexed = self.index.insert(key, at);
         assert_eq!(indexed, Ok(None), "the index is twice as large as the cache, and the key's old entry was dropped");
         self.eviction.insert(at, (key >> 64) as u64, blocks, cost, lifetime.critical);
+        self.critical_blocks += if lifetime.critical { usize::from(blocks) } else { 0 };
         self.counts.inserted += 1;
         self.counts.largest = self.counts.largest.max((head.len() + body.len()) as u64);
         self.entries_high = self.entries_high.max(self.entries());
@@ -334,24 +347,7 @@ impl Cache {
         self.blocks.reset();
         self.index.clear();
         self.eviction.clear();
-        (self.swept, self.suspect) = (0, 0);
-    }
-
-    /// Drops everything, gives the arena's pages back to the kernel, and keeps nothing until [`Cache::resume`].
-    pub fn pause(&mut self) {
-        self.clear();
-        self.blocks.give_pages_back();
-        self.paused = true;
-    }
-
-    /// Takes answers again; the pages come back with their use.
-    pub fn resume(&mut self) {
-        self.paused = false;
-    }
-
-    /// Whether it keeps nothing because the machine is short of memory.
-    pub fn paused(&self) -> bool {
-        self.paused
+        (self.swept, self.suspect, self.critical_blocks) = (0, 0, 0);
     }
 
     /// Gives the regions back.
@@ -388,9 +384,9 @@ impl Cache {
         (held().count(), indexed, held().map(|(_, entry)| Blocks::<CACHE_BLOCK_BYTES>::held(&entry.bytes)).sum())
     }
 
-    /// Whether it keeps and gives nothing: after mismatches, or while the machine is short of memory.
+    /// Whether it keeps and gives nothing: after mismatches.
     pub fn resting(&self, now: Micros) -> bool {
-        self.paused || now < self.resting_until
+        now < self.resting_until
     }
 
     fn make_room(&mut self, key: Key, bytes: usize) -> Option<Refused> {
@@ -414,6 +410,9 @@ impl Cache {
     fn forget(&mut self, at: u16) {
         let entry = &mut self.entries[usize::from(at)];
         self.index.remove(entry.key);
+        if entry.lifetime.critical {
+            self.critical_blocks -= entry.bytes.len().div_ceil(CACHE_BLOCK_BYTES);
+        }
         self.blocks.release(&mut entry.bytes);
         *entry = Entry::EMPTY;
         let pushed = self.free.push(at);

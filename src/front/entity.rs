@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 
-use super::answer::{Fields, Sending, content_type as content_type_of, unavailable};
+use super::answer::{Fields, Sending, content_type as content_type_of};
 use super::cache::{Answer, CACHE_SLICES, Found, Key};
 use super::emergency::Stage;
 use super::judge::kind;
@@ -18,7 +18,8 @@ use crate::http::etag::{EntityTag, Tagger, if_none_match};
 use crate::http::response::HeadWriter;
 use crate::job::{Made, Micros, Reply, SlotId, Stamp, Task};
 use crate::memory::Full;
-use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
+use crate::ops::metrics::{CloseReason, RouteKind};
+use crate::policy::admission::{self, Asked, Decision};
 use crate::policy::drill::Drill;
 use crate::policy::flags::Flag;
 use crate::policy::paths::Part;
@@ -99,35 +100,22 @@ impl<N: Net> Front<N> {
             Ok(looked) => looked,
             Err(problem) => return self.answer_problem(index, self.kind(index), &problem),
         };
-        let kept = match found {
-            Found::Hit(entry) => Some((entry, XCache::Hit)),
-            Found::Stale(entry, age) => Some((entry, XCache::Stale(age))),
-            Found::Miss | Found::Resting => None,
+        let (asked, kept) = match found {
+            Found::Hit(entry) => (Asked::Fresh, Some((entry, XCache::Hit))),
+            Found::Stale(entry, age) => (Asked::Lagging, Some((entry, XCache::Stale(age)))),
+            Found::Miss | Found::Resting => (self.needs_back(index, current), None),
         };
-        if kept.is_some_and(|(entry, cache)| self.answer_kept(index, entry, cache)) {
-            return;
-        }
-        if let Some(current) = current
-            && self.has_part(Part::Flight)
-        {
-            if self.edge(Part::Flight, false, |front| front.join(index, front.slots.peek(index).key, current)) {
-                return self.worked(Part::Flight);
+        let decision = match (admission::decide(asked), kept) {
+            (Decision::Cache | Decision::Stale, Some((entry, cache))) => {
+                if self.answer_kept(index, entry, cache) {
+                    return;
+                }
+                // The cache has fallen.
+                admission::decide(self.needs_back(index, current))
             }
-            // It fell after it had joined: whoever had now waits for a query of their own.
-            if self.slots.peek(index).state == State::Queued {
-                return;
-            }
-        }
-        let kind = self.kind(index);
-        if self.draining_since.is_some() {
-            self.refuse(Refusal::Draining);
-            self.answer_problem(index, kind, &unavailable("stopping", "The server is stopping", 1));
-        } else if self.heap_in_reserve {
-            self.refuse(Refusal::HeapReserve);
-            self.answer_problem(index, kind, &unavailable("heap-reserve", "The server is out of memory", 10));
-        } else {
-            self.enqueue(index, self.now, self.now);
-        }
+            (decision, _) => decision,
+        };
+        self.settle(index, decision);
     }
 
     /// What the request's answer is known by, and whether the cache has it; with the database's state, if there is a name for both.
@@ -145,25 +133,49 @@ impl<N: Net> Front<N> {
         Ok((current, found))
     }
 
-    /// Joins a query under way that will give this very answer: one that has not begun, or one that began in the present state.
-    fn join(&mut self, index: u16, key: Key, current: Stamp) -> bool {
+    /// Whether a query under way will give this very answer: one that has not begun, or one that began in the present state.
+    pub(super) fn joinable(&mut self, index: u16, current: Stamp) -> bool {
+        self.has_part(Part::Flight) && self.edge(Part::Flight, false, |front| front.find_flight(index, current))
+    }
+
+    fn find_flight(&mut self, index: u16, current: Stamp) -> bool {
+        let key = self.slots.peek(index).key;
         if !self.has_feature(index, Flag::SingleFlight) {
             return false;
         }
-        let running = self.running.is_some_and(|running| running.key == key && running.stamp == Some(current));
-        if !running {
-            let Some(queued) = self.queue.slots().find(|&slot| self.slots.peek(slot).key == key) else { return false };
+        let running = self.is_running(key, current);
+        self.slots.at(index).job_began = running;
+        running || self.queue.slots().any(|slot| self.slots.peek(slot).key == key)
+    }
+
+    fn is_running(&self, key: Key, current: Stamp) -> bool {
+        self.running.is_some_and(|running| running.key == key && running.stamp == Some(current))
+    }
+
+    /// Joins the query that [`Front::joinable`] found; false when the part fell by that.
+    pub(super) fn join(&mut self, index: u16) -> bool {
+        let joined = self.edge(Part::Flight, false, |front| {
+            front.enter_flight(index);
+            true
+        });
+        if joined {
+            self.worked(Part::Flight);
+        }
+        joined
+    }
+
+    fn enter_flight(&mut self, index: u16) {
+        let Slot { key, job_began, .. } = *self.slots.peek(index);
+        if !job_began && let Some(queued) = self.queue.slots().find(|&slot| self.slots.peek(slot).key == key) {
             // Its rows must not be older than the last who asked for them.
             self.slots.at(queued).arrival = self.sharing.arrive();
         }
         let (now, queue) = (self.now, self.setup.config.limits.queue_ms * MS);
         self.slots.at(index).enter(State::Joined, now, queue);
-        self.slots.at(index).job_began = running;
         self.strike(Drill::FlightPanic);
         self.next_timer = self.next_timer.min(now + queue);
         self.joined += 1;
         self.cache.counts.joined += 1;
-        true
     }
 
     /// A connection that waits for the answer of `key` in another's job, which has begun or not.

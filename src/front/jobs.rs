@@ -2,14 +2,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use std::rc::Rc;
+
 use super::cache::Key;
 use super::emergency::Stage;
 use super::net::Net;
+use super::pressure::kind_of;
 use super::slots::{NEVER, State};
 use super::{BUSY_RETRY, Front, MS, Wait, entity};
-use crate::job::{Batch, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp, Task};
+use crate::job::{Batch, Current, Exchange, Go, Job, Micros, Outcome, Reply, SlotId, Stamp, Task};
 use crate::ops::falls::Fall;
 use crate::ops::metrics::GapCause;
+use crate::policy::admission::Class;
 use crate::policy::fair_queue::Waiting;
 use crate::policy::paths::Part;
 use crate::policy::sharing::Share;
@@ -47,6 +51,14 @@ impl Running {
 }
 
 impl<N: Net> Front<N> {
+    /// What tells the present state of the database, for the time of one connection to it; without it nothing is cached.
+    pub fn set_freshness(&mut self, freshness: Option<Rc<dyn Current>>) {
+        if freshness.is_some() {
+            self.note_reopened();
+        }
+        self.freshness = freshness;
+    }
+
     /// A turn from inside the running job, which waits at most `wait` microseconds for events; the answer says whether anybody still waits
     /// for the job.
     pub fn nested_turn(&mut self, wait: Micros) -> Go {
@@ -76,6 +88,9 @@ impl<N: Net> Front<N> {
     /// The next work for the back: the waiting writes when their time has come, or a read; where both may go on, in turns.
     pub fn next_work(&mut self) -> Option<Work> {
         self.now = self.net.now();
+        if self.is_idle() {
+            self.pressure.load.forget_lock();
+        }
         let writes = self.batch_due().is_some_and(|due| due <= self.now);
         let reads = self.queue.next_at().is_some_and(|due| due <= self.now);
         if writes && (!reads || !self.writes.was_last) {
@@ -97,7 +112,13 @@ impl<N: Net> Front<N> {
 
     /// The next read, by fairness among clients.
     fn next_job(&mut self) -> Option<Job> {
-        let Some(entry) = self.queue.pop(self.now) else {
+        let mut entry = self.queue.pop(self.now);
+        // Bounded by the queue.
+        while let Some(waiting) = entry.filter(|waiting| self.is_broken(self.slots.peek(waiting.slot).task)) {
+            self.send_broken_home(waiting.slot);
+            entry = self.queue.pop(self.now);
+        }
+        let Some(entry) = entry else {
             self.sharing.end();
             return None;
         };
@@ -130,14 +151,35 @@ impl<N: Net> Front<N> {
         if !matches!(task, Task::Change(_)) {
             self.watchdog.work(deadline);
         }
+        self.pressure.load.begin_read(kind_of(task), deadline, self.now);
         Some(Job { task, slot: id, exchange, arrived: entry.since, deadline, share })
+    }
+
+    /// A request whose breaker opened while it waited is answered, and so are those who joined it.
+    fn send_broken_home(&mut self, index: u16) {
+        let key = self.slots.peek(index).key;
+        self.tell_joiners(key, true);
+        let now = self.now;
+        self.slots.at(index).enter(State::Running, now, NEVER);
+        let id = self.slots.id(index);
+        let joiners = self.take_joiners(key);
+        for id in std::iter::once(id).chain(joiners) {
+            if self.slots.get(id).is_some() {
+                self.serve(id.index, Stage::Asked, |front| {
+                    front.answer_broken(id.index);
+                    front.stage = Stage::Nothing;
+                    front.drive(id.index);
+                });
+            }
+        }
     }
 
     /// Takes a job back: answers everybody who waits for it, or puts it into the queue again when the database was locked.
     pub fn finish(&mut self, job: Job, outcome: Outcome, reply: &Reply) {
         self.now = self.net.now();
         let for_nobody = self.running.is_some_and(|running| running.for_nobody);
-        let key = self.book_job();
+        let key = self.book_job(matches!(outcome, Outcome::Busy));
+        self.note_end(job.task, &outcome);
         let Job { task, slot: id, exchange, arrived, .. } = job;
         let asked = self.take_home(id, exchange);
         if !asked && !for_nobody {
@@ -209,7 +251,7 @@ impl<N: Net> Front<N> {
     pub fn job_panicked(&mut self, id: SlotId, exchange: Box<Exchange>) {
         self.now = self.net.now();
         let for_nobody = self.running.is_some_and(|running| running.for_nobody);
-        let key = self.book_job();
+        let key = self.book_job(false);
         let asked = self.take_home(id, exchange);
         match for_nobody {
             // Whoever has joined it meanwhile asks for themselves.
@@ -250,8 +292,9 @@ impl<N: Net> Front<N> {
     }
 
     /// The end of the running job: its time is booked to the client that used it, also when that has gone.
-    /// Returns what its answer is known by.
-    pub(super) fn book_job(&mut self) -> Key {
+    /// Returns what its answer is known by. A job that another's lock sent away has not been done.
+    pub(super) fn book_job(&mut self, locked: bool) -> Key {
+        self.pressure.load.end(locked, self.now);
         let Some(running) = self.running.take() else { return 0 };
         self.accounted = self.now;
         self.watchdog.pass(self.now);
@@ -266,12 +309,13 @@ impl<N: Net> Front<N> {
     pub(super) fn enqueue(&mut self, index: u16, since: Micros, not_before: Micros) {
         let (now, queue_ms) = (self.now, self.setup.config.limits.queue_ms);
         let slot = self.slots.at(index);
-        let account = slot.client.account(index);
+        let (account, task) = (slot.client.account(index), slot.task);
         slot.enter(State::Queued, now, (since + queue_ms * MS).saturating_sub(now));
         slot.arrival = self.sharing.arrive();
         let due = slot.deadline;
         self.next_timer = self.next_timer.min(due);
-        let pushed = self.queue.push(Waiting { slot: index, client: account, since, not_before });
+        let (cost, critical) = (self.pressure.load.read(kind_of(task)), self.class(task) != Class::Ordinary);
+        let pushed = self.queue.push(Waiting { slot: index, client: account, since, not_before, cost, critical });
         assert!(pushed.is_ok(), "the queue has a place for every slot that can ask");
     }
 }

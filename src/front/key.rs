@@ -177,6 +177,7 @@ impl<N: Net> Front<N> {
     /// Names the routes by all that their answers depend on, so that an answer outlives a reload that leaves its route as it was.
     pub(super) fn note_routes(&mut self) {
         self.shortcuts.fill((0, 0));
+        self.pressure.forget_routes();
         self.tried.fill(Tried::default());
         self.route_answers.fill(Answers::default());
         let config = self.setup.config.clone();

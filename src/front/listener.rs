@@ -7,6 +7,7 @@ use super::slots::{Listening, NEVER, Part, State};
 use super::{Front, MS};
 use crate::job::Micros;
 use crate::ops::metrics::{CloseReason, Refusal};
+use crate::policy::admission::{self, Newcomer, Seat};
 use crate::policy::clients::Client;
 
 /// Connections accepted from one listener in one turn; more wait in the kernel's queue for the next.
@@ -90,10 +91,15 @@ impl<N: Net> Front<N> {
             _ => Client::Exempt,
         };
         let counted = if listening == Listening::Ops { Client::Exempt } else { client };
-        if !self.clients.enter(counted, self.setup.config.limits.slots_per_client) {
-            return self.turn_away(socket, Refusal::ClientCap, CLIENT_CAP);
-        }
-        let Some(index) = self.free_slot(listening, counted) else {
+        let under_cap = self.clients.enter(counted, self.setup.config.limits.slots_per_client);
+        let index = match admission::seat(self.newcomer(listening, counted, under_cap)) {
+            Seat::ClientCap => return self.turn_away(socket, Refusal::ClientCap, CLIENT_CAP),
+            Seat::Public => self.slots.take(Part::Public),
+            Seat::Reserve => self.slots.take(Part::Ops),
+            Seat::Reclaimed => self.reclaim(listening, counted),
+            Seat::Full => None,
+        };
+        let Some(index) = index else {
             self.clients.leave(counted);
             return self.turn_away(socket, Refusal::SlotsFull, NO_SLOT);
         };
@@ -120,18 +126,27 @@ impl<N: Net> Front<N> {
         }
     }
 
-    fn free_slot(&mut self, listening: Listening, client: Client) -> Option<u16> {
-        if let Some(index) = self.slots.take(Part::Public) {
-            return Some(index);
+    /// A connection as admission sees it.
+    fn newcomer(&self, listening: Listening, client: Client, under_cap: bool) -> Newcomer {
+        let public_free = self.slots.free(Part::Public) > 0;
+        Newcomer {
+            operators: listening == Listening::Ops,
+            under_cap,
+            public_free,
+            reserve_free: self.slots.free(Part::Ops) > 0,
+            reclaimable: !public_free && self.makes_room(listening, client).is_some(),
         }
-        if listening == Listening::Ops
-            && let Some(index) = self.slots.take(Part::Ops)
-        {
-            return Some(index);
-        }
+    }
+
+    fn makes_room(&self, listening: Listening, client: Client) -> Option<u16> {
         // It is counted already.
         let others = usize::from(self.clients.of(client)).saturating_sub(1);
-        let index = self.slots.makes_room(listening, client, others, self.now)?;
+        self.slots.makes_room(listening, client, others, self.now)
+    }
+
+    /// Closes the connection that is to make room for a newcomer; its slot.
+    fn reclaim(&mut self, listening: Listening, client: Client) -> Option<u16> {
+        let index = self.makes_room(listening, client)?;
         let reason = if self.slots.peek(index).owes_request() { CloseReason::TooSlow } else { CloseReason::Reclaimed };
         self.close(index, reason);
         self.slots.take(Part::of(usize::from(index)))

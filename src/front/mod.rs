@@ -15,11 +15,13 @@ mod entity;
 mod jobs;
 mod judge;
 mod key;
+mod ladder;
 mod listener;
 pub mod mio_net;
 pub mod net;
 mod ops;
 mod paths;
+mod pressure;
 mod read;
 pub mod regions;
 mod repeat;
@@ -55,7 +57,6 @@ use crate::policy::drill::{Drill, Drills};
 use crate::policy::fair_queue::FairQueue;
 use crate::policy::flags::Flags;
 use crate::policy::hosts::Hosts;
-use crate::policy::memory_level::MemoryLevel;
 use crate::policy::paths::{Part, Paths};
 use crate::policy::sharing::Sharing;
 use crate::policy::watchdog::Watchdog;
@@ -150,8 +151,8 @@ pub struct Front<N: Net> {
     freshness: Option<Rc<dyn Current>>,
     /// Connections that wait for another's job.
     joined: usize,
-    memory_level: MemoryLevel,
     watch: Box<watch::Watch>,
+    pressure: Box<pressure::Pressure>,
     clients: ClientCounts<CLIENT_TABLE>,
     queue: FairQueue<QUEUE>,
     sharing: Sharing<Option<Stamp>>,
@@ -223,8 +224,8 @@ impl<N: Net> Front<N> {
             shortcuts: vec![(0, 0); crate::budget::CACHE_TABLE].into_boxed_slice(),
             freshness: None,
             joined: 0,
-            memory_level: MemoryLevel::new(),
             watch: Box::new(watch::Watch::new()),
+            pressure: Box::default(),
             page: Page { bytes: regions.page, len: 0 },
             clients: ClientCounts::new(),
             queue: FairQueue::new(),
@@ -354,11 +355,6 @@ impl<N: Net> Front<N> {
     /// The wall clock in seconds since 1970.
     pub fn unix_time(&self) -> u64 {
         self.net.unix_time()
-    }
-
-    /// What tells the present state of the database, for the time of one connection to it; without it nothing is cached.
-    pub fn set_freshness(&mut self, freshness: Option<Rc<dyn Current>>) {
-        self.freshness = freshness;
     }
 
     fn timeout(&self, wait: Wait) -> Option<Micros> {

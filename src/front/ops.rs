@@ -19,6 +19,7 @@ impl<N: Net> Front<N> {
     /// Renders a page into the front's buffer; its status.
     pub(super) fn render(&mut self, index: u16, page: Ops) -> u16 {
         let details = self.sees_all(index);
+        self.note_pressure();
         let config = self.setup.config.clone();
         let mut routes: heapless::Vec<RouteUse, { budget::ROUTES }> = heapless::Vec::new();
         for (route, &answers) in config.routes().iter().zip(&*self.route_answers) {
@@ -102,6 +103,7 @@ impl<N: Net> Front<N> {
                 name: flag.name(),
                 configured: seen.configured.map(Wanted::in_percent),
                 set: seen.set.map(Wanted::in_percent),
+                forced_off: seen.forced_off,
                 asked: seen.asked,
                 on: seen.on,
                 doubtful: seen.doubtful,

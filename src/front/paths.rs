@@ -96,7 +96,7 @@ impl<N: Net> Front<N> {
     /// What the pages say of the paths.
     pub(super) fn paths_page(&self) -> fall_pages::Paths {
         let off = self.drilled(Drill::Fall);
-        let resting = self.cache.resting(self.now);
+        let resting = self.cache.resting(self.now) || self.cache.paused();
         let parts = Part::ALL.map(|part| {
             let standing = match self.paths.standing(part as usize) {
                 _ if off => "off",

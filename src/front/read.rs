@@ -8,7 +8,6 @@ use super::slots::{NEVER, Part, State};
 use super::{Front, MS};
 use crate::budget::PIPELINE;
 use crate::http::request::{Phase, Step};
-use crate::job::Micros;
 use crate::ops::metrics::CloseReason;
 
 /// What a look at the socket came to.
@@ -126,11 +125,11 @@ impl<N: Net> Front<N> {
     }
 
     fn enter_phase(&mut self, index: u16, phase: Phase) {
-        let (now, config) = (self.now, &self.setup.config.limits);
+        let (now, idle, config) = (self.now, self.idle_time(), &self.setup.config.limits);
         let slot = self.slots.at(index);
         let (state, within) = match phase {
             Phase::FirstByte if slot.state == State::FirstByte => return,
-            Phase::FirstByte => (State::Idle, config.idle_ms * MS),
+            Phase::FirstByte => (State::Idle, idle),
             Phase::Head => (State::Head, config.head_ms * MS),
             Phase::Body => (State::Body, config.body_ms * MS),
         };
@@ -216,11 +215,5 @@ impl<N: Net> Front<N> {
         } else {
             self.mark_ready(index);
         }
-    }
-
-    /// The time left of the longest wait, in whole seconds, at least one: what Retry-After says.
-    pub(super) fn retry_after(&self) -> u16 {
-        let waited: Micros = self.queue.oldest().map_or(0, |since| self.now.saturating_sub(since));
-        waited.div_ceil(1_000_000).clamp(1, 60) as u16
     }
 }

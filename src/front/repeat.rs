@@ -101,12 +101,14 @@ impl<N: Net> Front<N> {
         repeat.decided = None;
         let Some(exchange) = exchange.as_ref() else { return };
         let (bytes, request) = (exchange.current(), exchange.request());
-        // A token may be refused for its client's sake and an origin is told back: such requests are judged each time.
+        // A token may be refused for its client's sake, an origin is told back, a client's requests may be counted: such requests are judged
+        // each time.
         let token = match *task {
             Task::Route(place) => config.routes()[usize::from(place)].auth,
             Task::Tables | Task::Change(_) => config.tables_auth,
         };
-        let plain = token.is_none() && (config.origins.is_empty() || request.field(bytes, "origin").is_none());
+        let counted = config.limits.rate_per_minute > 0;
+        let plain = !counted && token.is_none() && (config.origins.is_empty() || request.field(bytes, "origin").is_none());
         let head = &bytes[..request.consumed];
         if !plain || *listening != Listening::Public || !is_head_alone(request, bytes) || head.len() > REPEAT_BYTES {
             return;

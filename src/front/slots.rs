@@ -325,6 +325,12 @@ impl<S> Slots<S> {
         0..CONNECTIONS as u16
     }
 
+    /// Whether a connection may be closed for another's sake: it is idle, and its next request has not arrived.
+    pub fn is_reclaimable(&self, index: u16) -> bool {
+        let slot = self.peek(index);
+        slot.state == State::Idle && slot.out.is_empty() && !slot.readable && !slot.in_ready
+    }
+
     /// The connection that makes room for a newcomer of this listener and client, which has `others` besides; the longest waiting of its kind.
     ///
     /// First one that is idle, of the newcomer's own client; then one that has owed a request for [`STALLED`]; then anybody's that has been

@@ -31,7 +31,7 @@ impl<N: Net> Front<N> {
     pub fn next_warming(&mut self) -> Option<Job> {
         let config = self.setup.config.clone();
         let nothing = crate::budget::CACHE_BLOCKS == 0 || !config.routes().iter().any(|route| route.critical);
-        if nothing || self.draining_since.is_some() || self.heap_in_reserve {
+        if nothing || self.is_busy() || self.draining_since.is_some() || self.heap_in_reserve {
             return None;
         }
         self.now = self.net.now();

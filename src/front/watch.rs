@@ -9,14 +9,12 @@ use super::Front;
 use super::net::Net;
 use crate::job::Micros;
 use crate::ops::alerts::AlertUse;
-use crate::ops::falls::Fall;
 use crate::ops::log_ring;
 use crate::ops::metrics::{CloseReason, Metrics, Refusal};
 use crate::ops::system::{MARKS, Pin};
 use crate::ops::text::Thousandths;
 use crate::policy::alert::{Alert, Alerts, Change, Level};
 use crate::policy::flags::Flag;
-use crate::policy::memory_level;
 use crate::policy::paths::Part;
 use crate::policy::slope::Slope;
 use crate::policy::wal_pin::WalPin;
@@ -134,20 +132,7 @@ impl<N: Net> Front<N> {
         self.flip_bits();
         self.edge(Part::Cache, (), |front| front.cache.sweep(front.now));
         self.look_around();
-        let process = &self.readings.process;
-        let level = self.memory_level.look(process.system_total_bytes, process.system_available_bytes, self.now);
-        match (level, self.cache.paused()) {
-            (memory_level::Level::Emergency, false) => {
-                log::warn!("the machine is short of memory: the cache is cleared and its pages are given back");
-                self.note_fall(Fall::CacheMemory);
-                self.edge(Part::Cache, (), |front| front.cache.pause());
-            }
-            (memory_level::Level::Normal, true) => {
-                log::info!("the machine has memory again: the cache is in use");
-                self.cache.resume();
-            }
-            _ => {}
-        }
+        self.climb();
     }
 
     /// The same where no job is run for a long time; not more often.

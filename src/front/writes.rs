@@ -1,6 +1,6 @@
 //! Writes on their way to the back and home: they wait together, become one batch, and are answered when it is on disk.
 
-use super::answer::{Fields, unavailable};
+use super::answer::Fields;
 use super::emergency::{PANICKED, Stage};
 use super::entity::Source;
 use super::net::Net;
@@ -13,7 +13,8 @@ use crate::http::accept::Media;
 use crate::http::response::HeadWriter;
 use crate::job::{Batch, BatchEnd, Done, Item, Micros, Outcome, Reply, Task, Written};
 use crate::ops::falls::Fall;
-use crate::ops::metrics::{Refusal, RouteKind};
+use crate::ops::metrics::RouteKind;
+use crate::policy::admission;
 use crate::policy::batch_window::{BatchWindow, Rule};
 use crate::policy::flags::Flag;
 use crate::policy::paths::Part;
@@ -82,15 +83,8 @@ impl<N: Net> Front<N> {
         if let Err(problem) = self.check_write(index, place) {
             return self.answer_problem(index, RouteKind::Named, &problem);
         }
-        if self.draining_since.is_some() {
-            self.refuse(Refusal::Draining);
-            return self.answer_problem(index, RouteKind::Named, &unavailable("stopping", "The server is stopping", 1));
-        }
-        if self.heap_in_reserve {
-            self.refuse(Refusal::HeapReserve);
-            return self.answer_problem(index, RouteKind::Named, &unavailable("heap-reserve", "The server is out of memory", 10));
-        }
-        self.enqueue_write(index, self.now);
+        let asked = self.needs_back(index, None);
+        self.settle(index, admission::decide(asked));
     }
 
     fn check_write(&mut self, index: u16, place: u16) -> Result<(), Problem> {
@@ -109,7 +103,7 @@ impl<N: Net> Front<N> {
         Ok(())
     }
 
-    fn enqueue_write(&mut self, index: u16, since: Micros) {
+    pub(super) fn enqueue_write(&mut self, index: u16, since: Micros) {
         let (now, queue_ms) = (self.now, self.setup.config.limits.queue_ms);
         let slot = self.slots.at(index);
         slot.enter(State::Queued, now, (since + queue_ms * MS).saturating_sub(now));
@@ -154,6 +148,7 @@ impl<N: Net> Front<N> {
                 break;
             }
         }
+        self.pressure.load.begin_batch(deadline, self.now);
         self.metrics.batches += 1;
         self.metrics.batched_writes += batch.items.len() as u64;
         self.metrics.largest_batch = self.metrics.largest_batch.max(batch.items.len() as u64);
@@ -174,7 +169,7 @@ impl<N: Net> Front<N> {
     /// Takes note of how a batch ended, before its writes are finished one by one.
     pub fn batch_ended(&mut self, writes: usize, end: BatchEnd) {
         self.now = self.net.now();
-        self.book_job();
+        self.book_job(end == BatchEnd::Busy);
         self.writes.was_last = true;
         match end {
             BatchEnd::Ended(commit) => {
@@ -192,7 +187,7 @@ impl<N: Net> Front<N> {
                 self.metrics.busy_retries += 1;
                 self.writes.not_before = self.now + BUSY_RETRY;
             }
-            BatchEnd::Lost => {}
+            BatchEnd::Lost => self.note_lost(),
         }
     }
 
@@ -218,10 +213,18 @@ impl<N: Net> Front<N> {
     }
 
     fn deliver_write(&mut self, index: u16, outcome: Option<Written>, reply: &Reply) {
+        let task = self.slots.peek(index).task;
         self.serve(index, Stage::Asked, |front| {
             match outcome {
-                Some(Written::Done(done)) => front.answer_written(index, done, reply),
-                Some(Written::Problem(problem)) => front.answer_without_rows(index, &Outcome::Problem(problem)),
+                Some(Written::Done(done)) => {
+                    front.note_written(task);
+                    front.answer_written(index, done, reply);
+                }
+                Some(Written::Problem(problem)) => {
+                    let outcome = Outcome::Problem(problem);
+                    front.note_end(task, &outcome);
+                    front.answer_without_rows(index, &outcome);
+                }
                 Some(Written::Panicked) => front.answer_emergency(index, RouteKind::Named, &PANICKED),
                 Some(Written::Abandoned) => front.answer_without_rows(index, &Outcome::Abandoned),
                 Some(Written::Later) | None => front.answer_without_rows(index, &Outcome::Busy),

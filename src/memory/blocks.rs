@@ -157,10 +157,21 @@ impl<const BYTES: usize> Blocks<BYTES> {
         count
     }
 
-    /// Gives the pages of a pool that nobody holds anything of back to the kernel; the next use takes them again, zeroed.
+    /// Gives the pages that hold nothing of anybody's back to the kernel; their next use takes them again, zeroed.
     pub fn give_pages_back(&mut self) {
-        assert_eq!(self.free, self.data.len(), "nobody holds a block");
-        super::statics::give_back(self.data.as_flattened_mut());
+        // A bit for each block that a number can name.
+        let mut free = [0_u64; 1024];
+        let mut block = self.head;
+        while block != NONE {
+            free[usize::from(block) / 64] |= 1 << (block % 64);
+            block = self.next[usize::from(block)];
+        }
+        let is_free = |block: &usize| free[block / 64] & 1 << (block % 64) != 0;
+        let mut from = 0;
+        while let Some(start) = (from..self.data.len()).find(is_free) {
+            from = (start..self.data.len()).find(|block| !is_free(block)).unwrap_or(self.data.len());
+            super::statics::give_back(self.data[start..from].as_flattened_mut());
+        }
     }
 
     /// The byte at a place of a chain, to be damaged by drills and tests.
@@ -211,6 +222,26 @@ mod tests {
         let mut slices = [IoSlice::new(&[]); 64];
         let count = pool.slices(chain, usize::MAX, &mut slices);
         slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn pages_that_are_given_back_take_nobodys_bytes() {
+        let mut pool: Blocks<2048> = Blocks::new(vec![[0; 2048]; 64].leak(), vec![0; 64].leak());
+        let mut chains: Vec<Chain> = (0..32).map(|_| Chain::EMPTY).collect();
+        for (at, chain) in chains.iter_mut().enumerate() {
+            pool.push(chain, &[at as u8 + 1; 3000]).unwrap();
+        }
+        chains.iter_mut().skip(1).step_by(3).for_each(|chain| pool.release(chain));
+        chains.iter_mut().skip(2).step_by(3).for_each(|chain| pool.release(chain));
+        pool.give_pages_back();
+        for (at, chain) in chains.iter().enumerate().step_by(3) {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let count = pool.slices(chain, usize::MAX, &mut slices);
+            assert!(slices[..count].iter().all(|slice| slice.iter().all(|&byte| usize::from(byte) == at + 1)), "{at}");
+        }
+        let mut all = Chain::EMPTY;
+        let free = pool.free() * 2048;
+        pool.push(&mut all, &vec![9; free]).unwrap();
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct FlagUse {
     pub configured: Option<u8>,
     /// The share that was set at run time.
     pub set: Option<u8>,
+    /// Whether it is off whatever was said, because the server is hard pressed.
+    pub forced_off: bool,
     /// Asks since the start.
     pub asked: u64,
     /// Those answered with on.
@@ -22,6 +24,13 @@ pub struct FlagUse {
     pub doubtful: u64,
     /// How far the seen share was from the wanted one, in hundredths of a percent.
     pub drift: Option<u16>,
+}
+
+impl FlagUse {
+    /// The share of the clients that have it, in percent.
+    fn wanted(&self) -> u8 {
+        if self.forced_off { 0 } else { self.set.or(self.configured).unwrap_or(0) }
+    }
 }
 
 /// Metrics of both.
@@ -45,7 +54,7 @@ pub(super) fn put_metrics(configuration: &Configuration, flags: &[FlagUse], out:
     let wanted = "flagstone_flag_wanted_ratio";
     head(out, wanted, "gauge", "For which share of the clients a feature is wanted.")?;
     for flag in flags {
-        let percent = flag.set.or(flag.configured).unwrap_or(0);
+        let percent = flag.wanted();
         writeln!(out, "{wanted}{{flag=\"{}\"}} {}.{:02}", flag.name, percent / 100, percent % 100)?;
     }
     let asked = "flagstone_flag_evaluations_total";
@@ -83,12 +92,12 @@ pub(super) fn put_flags(flags: &[FlagUse], out: &mut impl Write) -> fmt::Result 
     out.write_str("[")?;
     for (at, flag) in flags.iter().enumerate() {
         let FlagUse { name, asked, on, doubtful, .. } = flag;
-        let wanted = flag.set.or(flag.configured).unwrap_or(0);
+        let wanted = flag.wanted();
         write!(out, r#"{}{{"name":"{name}","wanted":"{wanted}%","configured":"#, if at == 0 { "" } else { "," })?;
         put_share(flag.configured, out)?;
         out.write_str(",\"set\":")?;
         put_share(flag.set, out)?;
-        write!(out, r#","asked":{asked},"on":{on},"doubtful":{doubtful},"drift_percent":"#)?;
+        write!(out, r#","forced_off":{},"asked":{asked},"on":{on},"doubtful":{doubtful},"drift_percent":"#, flag.forced_off)?;
         match flag.drift {
             Some(drift) => write!(out, "{}.{:02}}}", drift / 100, drift % 100)?,
             None => out.write_str("null}")?,

@@ -102,6 +102,12 @@ labels! {
         HeapReserve = "heap_reserve",
         /// The server is stopping: 503.
         Draining = "draining",
+        /// More was asked than the back can do: 503.
+        Shed = "shed",
+        /// What failed repeatedly is left alone for a while: 503.
+        BreakerOpen = "breaker_open",
+        /// The client has asked more often than one may: 429.
+        RateLimited = "rate_limited",
     }
 }
 
@@ -180,6 +186,8 @@ pub struct Metrics {
     pub closed: [u64; CloseReason::ALL.len()],
     /// Refusals by reason.
     pub refused: [u64; Refusal::ALL.len()],
+    /// Requests that were shed, by their class: `policy::admission::Class` has the names.
+    pub shed: [u64; 4],
     /// Accepts that failed for want of descriptors.
     pub accept_failures: u64,
     /// Bytes read from clients.
@@ -246,6 +254,7 @@ impl Metrics {
             accepted: 0,
             closed: [0; CloseReason::ALL.len()],
             refused: [0; Refusal::ALL.len()],
+            shed: [0; 4],
             accept_failures: 0,
             received_bytes: 0,
             sent_bytes: 0,

@@ -5,8 +5,8 @@ use core::fmt::{self, Write};
 use super::snapshot::Snapshot;
 use super::text::{head, single};
 use super::{
-    alerts, cache_pages, configuration_pages, database_pages, fall_pages, memory_pages, request_pages, route_pages,
-    sandbox_pages, system_pages, write_pages,
+    alerts, cache_pages, configuration_pages, database_pages, fall_pages, memory_pages, pressure_pages, request_pages,
+    route_pages, sandbox_pages, system_pages, write_pages,
 };
 use crate::budget;
 
@@ -28,6 +28,7 @@ pub(super) fn put(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
         refused,
     )?;
     request_pages::put_connections(all, out)?;
+    pressure_pages::put_metrics(&all.readings.pressure, out)?;
     cache_pages::put_metrics(&all.cache, out)?;
     fall_pages::put_metrics(&all.paths, all.metrics, out)?;
     database_pages::put_metrics(all, out)?;

@@ -16,6 +16,7 @@ mod memory_pages;
 pub mod metrics;
 mod metrics_page;
 pub mod pages;
+pub mod pressure_pages;
 pub mod process;
 pub mod readings;
 mod request_pages;

@@ -181,4 +181,6 @@ pub struct Readings {
     pub log_left_out: u64,
     /// The sandbox, as it was entered.
     pub sandbox: Sandbox,
+    /// How hard pressed the server is.
+    pub pressure: super::pressure_pages::Pressure,
 }

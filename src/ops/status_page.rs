@@ -5,8 +5,8 @@ use core::fmt::{self, Write};
 use super::snapshot::Snapshot;
 use super::text::counts;
 use super::{
-    alerts, cache_pages, configuration_pages, database_pages, fall_pages, memory_pages, request_pages, risks, sandbox_pages,
-    system_pages, write_pages,
+    alerts, cache_pages, configuration_pages, database_pages, fall_pages, memory_pages, pressure_pages, request_pages, risks,
+    sandbox_pages, system_pages, write_pages,
 };
 use crate::budget;
 
@@ -17,6 +17,7 @@ pub(super) fn put(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
     let state = if all.draining { "stopping" } else { "serving" };
     write!(out, r#"{{"version":"{version}","preset":"{preset}","state":"{state}","uptime_seconds":{},"#, all.uptime_seconds)?;
     request_pages::put_status(all, out)?;
+    pressure_pages::put_status(&readings.pressure, out)?;
     cache_pages::put_status(all, out)?;
     fall_pages::put_status(&all.paths, metrics, out)?;
     database_pages::put_status(all, out)?;

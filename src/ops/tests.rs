@@ -89,6 +89,7 @@ fn with_everything(test: impl FnOnce(&Snapshot)) {
         name: flag.name(),
         configured: Some(100),
         set: Some(99),
+        forced_off: false,
         asked: 2,
         on: 1,
         doubtful: 1,

@@ -1,12 +1,20 @@
 //! The queue before the back: which waiting request runs next, so that one client's heavy queries do not starve another's light ones.
 //!
 //! Start-time fair queueing over the back's time: each client has used so much of it, the next job is the oldest of the client that has
-//! used least, and a client that comes (back) starts no lower than the job that was started last, so that absence buys no lead.
+//! used least, and a client that comes (back) starts no lower than the job that was started last, so that absence buys no lead. That level
+//! also rises by itself, with the back's time and half as fast as the share of each who waits: else a client that has been served once would wait
+//! as long as others come for their first time, which in a crowd is for ever; at full speed a newcomer would stand behind who was served just now.
+//!
+//! Critical requests go first, by the same rule among themselves; but while others wait, every [`CRITICAL_IN_A_ROW`] of them let one pass.
 
 use heapless::Vec;
 
 /// Microseconds, as in `job.rs`; policies import nothing from above them.
 type Micros = u64;
+
+/// Critical jobs that may start one after the other while others wait. Four fifths of the back are theirs, so that they need not wait long;
+/// the last fifth is not, so that a critical route that is asked too much stops nobody for good.
+pub const CRITICAL_IN_A_ROW: u8 = 4;
 
 /// One waiting request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +27,27 @@ pub struct Waiting {
     pub since: Micros,
     /// Not to be run before: later than `since` after a busy database.
     pub not_before: Micros,
+    /// What it is expected to take.
+    pub cost: Micros,
+    /// It goes before those that are not.
+    pub critical: bool,
+}
+
+/// What stands before a request that would come now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// How many.
+    pub reads: usize,
+    /// What they are expected to take.
+    pub cost: Micros,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Account {
     client: u64,
     used: Micros,
+    /// Its waiting requests that are not critical.
+    waits: Ahead,
 }
 
 /// At most `N` waiting requests, one a slot.
@@ -34,12 +57,14 @@ pub struct FairQueue<const N: usize> {
     accounts: Vec<Account, N>,
     /// What the client of the job that was started last had used: the queue's virtual time.
     level: Micros,
+    /// Critical jobs that were started since one that is not.
+    critical_run: u8,
 }
 
 impl<const N: usize> FairQueue<N> {
     /// An empty queue.
     pub const fn new() -> FairQueue<N> {
-        FairQueue { waiting: Vec::new(), accounts: Vec::new(), level: 0 }
+        FairQueue { waiting: Vec::new(), accounts: Vec::new(), level: 0, critical_run: 0 }
     }
 
     /// Requests that wait.
@@ -61,17 +86,53 @@ impl<const N: usize> FairQueue<N> {
             return Err(entry);
         }
         self.open_account(entry.client);
-        self.waiting.push(entry)
+        self.waiting.push(entry)?;
+        self.book(entry, true);
+        Ok(())
     }
 
     /// Takes the request that should run now, if one may.
     pub fn pop(&mut self, now: Micros) -> Option<Waiting> {
-        let best = (0..self.waiting.len())
-            .filter(|&at| self.waiting[at].not_before <= now)
-            .min_by_key(|&at| (self.used(self.waiting[at].client), self.waiting[at].since))?;
-        self.level = self.used(self.waiting[best].client);
-        // Order among the rest is by `since`, not by place, so the last may fill the gap.
-        Some(self.waiting.swap_remove(best))
+        let next = |critical: bool| {
+            (0..self.waiting.len())
+                .filter(|&at| self.waiting[at].critical == critical && self.waiting[at].not_before <= now)
+                .min_by_key(|&at| (self.used(self.waiting[at].client), self.waiting[at].since))
+        };
+        let others_turn = self.critical_run >= CRITICAL_IN_A_ROW;
+        let best = next(!others_turn).or_else(|| next(others_turn))?;
+        self.critical_run = if self.waiting[best].critical { self.critical_run.saturating_add(1) } else { 0 };
+        self.level = self.level.max(self.used(self.waiting[best].client));
+        Some(self.take(best))
+    }
+
+    /// What would stand before a request of `client` that is expected to take `cost`.
+    ///
+    /// Of another client's requests those count that come before this client has had as much of the back: while it has its turn, the other
+    /// has had no more. So whoever asks much finds much before it, and whoever asks little finds little, whatever the first one has waiting.
+    pub fn ahead_of(&self, client: u64, cost: Micros, critical: bool) -> Ahead {
+        let first = self.waiting.iter().filter(|entry| entry.critical);
+        let mut ahead = first.fold(Ahead::default(), |sum, entry| Ahead { reads: sum.reads + 1, cost: sum.cost + entry.cost });
+        if critical {
+            return ahead;
+        }
+        let own = self.accounts.iter().find(|account| account.client == client).map_or(Ahead::default(), |account| account.waits);
+        for account in self.accounts.iter().filter(|account| account.waits.reads > 0) {
+            let Ahead { reads, cost: all } = account.waits;
+            let most = if account.client == client { all } else { own.cost + cost };
+            ahead.cost += all.min(most);
+            ahead.reads += if all <= most { reads } else { (reads as Micros * most).div_ceil(all) as usize };
+        }
+        ahead
+    }
+
+    /// How many wait that are not critical.
+    pub fn ordinary(&self) -> usize {
+        self.waiting.iter().filter(|entry| !entry.critical).count()
+    }
+
+    /// What all that wait are expected to take.
+    pub fn cost(&self) -> Micros {
+        self.waiting.iter().map(|entry| entry.cost).sum()
     }
 
     /// The slots that wait.
@@ -91,25 +152,39 @@ impl<const N: usize> FairQueue<N> {
 
     /// Books the back's time to the client that used it, also when its account was given up while its job ran.
     pub fn charge(&mut self, client: u64, spent: Micros) {
+        let waiting = self.accounts.iter().filter(|account| account.waits.reads > 0).count().max(1);
+        self.level += spent / (2 * waiting as Micros);
         if let Some(account) = self.accounts.iter_mut().find(|account| account.client == client) {
             account.used += spent;
             return;
         }
         self.make_room();
         // Full again only when N other clients wait: then this one begins anew.
-        let _ = self.accounts.push(Account { client, used: self.level + spent });
+        let _ = self.accounts.push(Account { client, used: self.level + spent, waits: Ahead::default() });
     }
 
     /// Takes a slot's request out because its client is gone or its time is over.
     pub fn remove(&mut self, slot: u16) -> Option<Waiting> {
         let at = self.waiting.iter().position(|entry| entry.slot == slot)?;
-        Some(self.waiting.swap_remove(at))
+        Some(self.take(at))
     }
 
-    /// Takes out one request that was queued before `since`, whatever its turn.
-    pub fn pop_older(&mut self, since: Micros) -> Option<Waiting> {
-        let at = self.waiting.iter().position(|entry| entry.since < since)?;
-        Some(self.waiting.swap_remove(at))
+    fn take(&mut self, at: usize) -> Waiting {
+        // Order among the rest is by `since`, not by place, so the last may fill the gap.
+        let entry = self.waiting.swap_remove(at);
+        self.book(entry, false);
+        entry
+    }
+
+    /// Adds a request that waits to its client's account, or takes it off.
+    fn book(&mut self, entry: Waiting, comes: bool) {
+        let account = self.accounts.iter_mut().find(|account| account.client == entry.client && !entry.critical);
+        if let Some(Account { waits, .. }) = account {
+            *waits = match comes {
+                true => Ahead { reads: waits.reads + 1, cost: waits.cost + entry.cost },
+                false => Ahead { reads: waits.reads - 1, cost: waits.cost - entry.cost },
+            };
+        }
     }
 
     fn used(&self, client: u64) -> Micros {
@@ -123,7 +198,7 @@ impl<const N: usize> FairQueue<N> {
             return;
         }
         self.make_room();
-        let opened = self.accounts.push(Account { client, used: level });
+        let opened = self.accounts.push(Account { client, used: level, waits: Ahead::default() });
         debug_assert!(opened.is_ok(), "no more than N - 1 others wait, so at most N - 1 accounts were kept");
     }
 
@@ -140,7 +215,7 @@ mod tests {
     use super::*;
 
     fn entry(slot: u16, client: u64, since: Micros) -> Waiting {
-        Waiting { slot, client, since, not_before: since }
+        Waiting { slot, client, since, not_before: since, cost: 10, critical: false }
     }
 
     #[test]
@@ -160,9 +235,9 @@ mod tests {
         queue.remove(7);
         assert_eq!(queue.pop(99).unwrap().slot, 1);
         queue.charge(1, 1_000_000);
-        // Back after a while: level with the job that was started last, no lower.
+        // Back after a while: no lower than the job that was started last, and before who has just been served.
         queue.push(entry(7, 2, 100)).unwrap();
-        assert_eq!(queue.used(2), 1_000_000);
+        assert!((1_000_000..2_000_000).contains(&queue.used(2)) && queue.used(1) == 2_000_000);
         assert_eq!(queue.pop(101).unwrap().slot, 7);
         assert_eq!(queue.pop(102).unwrap().slot, 2);
         assert_eq!(queue.pop(103), None);
@@ -178,7 +253,27 @@ mod tests {
             queue.remove(0);
         }
         queue.charge(1, 1000);
-        assert_eq!(queue.used(1), 1000);
+        assert!(queue.used(1) >= 1000);
+    }
+
+    #[test]
+    fn a_crowd_of_newcomers_does_not_starve_who_has_been_served_once() {
+        let mut queue: FairQueue<8> = FairQueue::new();
+        queue.push(entry(0, 1, 0)).unwrap();
+        queue.pop(0).unwrap();
+        queue.charge(1, 1000);
+        queue.push(entry(0, 1, 1)).unwrap();
+        let mut passed = 0;
+        for newcomer in 2.. {
+            queue.push(entry(1, newcomer, newcomer)).unwrap();
+            let served = queue.pop(newcomer).unwrap();
+            queue.charge(served.client, 1000);
+            if served.client == 1 {
+                break;
+            }
+            passed += 1;
+            assert!(passed < 8, "{passed} newcomers went before");
+        }
     }
 
     #[test]
@@ -217,8 +312,68 @@ mod tests {
         queue.push(entry(0, 1, 1)).unwrap();
         queue.push(entry(1, 1, 2)).unwrap();
         assert!(queue.remove(0).is_some() && queue.remove(0).is_none());
-        assert_eq!(queue.pop_older(2), None);
-        assert_eq!(queue.pop_older(3).map(|entry| entry.slot), Some(1));
+        assert_eq!(queue.pop(3).map(|entry| entry.slot), Some(1));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn critical_requests_go_first_and_every_fifth_job_is_not_theirs() {
+        let mut queue: FairQueue<32> = FairQueue::new();
+        for slot in 0..12 {
+            queue.push(Waiting { critical: true, ..entry(100 + slot, 1, 50) }).unwrap();
+        }
+        for slot in 0..3 {
+            queue.push(entry(slot, 2, u64::from(slot))).unwrap();
+        }
+        let order: std::vec::Vec<u16> = std::iter::from_fn(|| queue.pop(99)).map(|entry| entry.slot).collect();
+        let critical: std::vec::Vec<bool> = order.iter().map(|&slot| slot >= 100).collect();
+        let five = [true, true, true, true, false];
+        assert_eq!(critical, [five, five, five].concat());
+    }
+
+    #[test]
+    fn an_ordinary_request_whose_time_has_not_come_holds_no_critical_one_up() {
+        let mut queue: FairQueue<8> = FairQueue::new();
+        for slot in 0..6 {
+            queue.push(Waiting { critical: true, ..entry(slot, 1, 0) }).unwrap();
+        }
+        queue.push(Waiting { not_before: 90, ..entry(7, 2, 0) }).unwrap();
+        assert_eq!((0..6).map(|_| queue.pop(1).unwrap().slot).collect::<std::vec::Vec<_>>(), [0, 1, 5, 4, 3, 2]);
+        assert_eq!((queue.pop(1), queue.pop(90).map(|entry| entry.slot)), (None, Some(7)));
+    }
+
+    #[test]
+    fn who_asks_little_finds_little_before_it_and_who_asks_much_finds_all_its_own() {
+        let mut queue: FairQueue<32> = FairQueue::new();
+        for slot in 0..10 {
+            queue.push(entry(slot, 1, 0)).unwrap();
+        }
+        queue.push(entry(20, 2, 0)).unwrap();
+        queue.push(Waiting { critical: true, ..entry(30, 3, 0) }).unwrap();
+        let ahead = |client, cost, critical| queue.ahead_of(client, cost, critical);
+        assert_eq!(ahead(1, 10, false), Ahead { reads: 1 + 10 + 1, cost: 10 + 100 + 10 });
+        assert_eq!(ahead(2, 10, false), Ahead { reads: 1 + 1 + 2, cost: 10 + 10 + 20 });
+        assert_eq!(ahead(9, 10, false), Ahead { reads: 1 + 1 + 1, cost: 10 + 10 + 10 });
+        assert_eq!(ahead(9, 10, true), Ahead { reads: 1, cost: 10 });
+        assert_eq!((queue.cost(), queue.ordinary()), (120, 11));
+    }
+
+    #[test]
+    fn what_waits_is_booked_once_and_taken_off_once() {
+        let mut queue: FairQueue<4> = FairQueue::new();
+        for round in 0..50_u64 {
+            queue.push(Waiting { cost: round, ..entry(0, round % 3, round) }).unwrap();
+            queue.push(Waiting { cost: 1000, ..entry(1, round % 7, round) }).unwrap();
+            assert_eq!(queue.cost(), round + 1000);
+            if round % 2 == 0 {
+                queue.remove(1).unwrap();
+            } else {
+                queue.pop(round).unwrap();
+            }
+            let left = queue.cost();
+            assert_eq!(queue.ahead_of(99, Micros::MAX / 4, false), Ahead { reads: 1, cost: left });
+            queue.pop(round).unwrap();
+            assert_eq!(queue.ahead_of(99, Micros::MAX / 4, false), Ahead::default());
+        }
     }
 }

@@ -114,13 +114,20 @@ fn a_machine_short_of_memory_empties_the_cache_and_answers_all_the_same() {
     let server = scene();
     answers(&server, "/plain");
     assert_eq!((answers(&server, "/plain").field("x-cache"), path(&server).as_str()), (Some("hit"), "optimised"));
+    wait_for("the critical answer is kept", || answers(&server, "/critical").field("x-cache") == Some("hit"));
     drill(&server, "memory", "seconds=60");
     let status = server.wait_for_status("the cache is cleared", |status| falls(status, "cache") == 1);
     assert_eq!(status["path"]["in_use"], "plain", "{status}");
+    assert_eq!((&status["ladder"]["step"], &status["ladder"]["causes"][0]), (&"emergency".into(), &"system_memory".into()));
     assert_eq!(answers(&server, "/plain").field("x-cache"), Some("bypass"));
+    assert_eq!(answers(&server, "/critical").field("x-cache"), Some("hit"), "critical answers stay");
+    let forced = |server: &Server| server.operate("GET", "/-/flags", "").json()[3]["forced_off"].as_bool().expect("a flag");
+    assert!(forced(&server), "nothing is made for nobody");
     drill(&server, "memory", "seconds=0");
     // The level waits for ten calm seconds.
     wait_for("the cache is in use again", || path(&server) == "optimised");
+    let status = server.wait_for_status("it is normal again", |status| status["ladder"]["step"] == "normal");
+    assert!(status["ladder"]["causes"].as_array().is_some_and(Vec::is_empty) && !forced(&server), "{status}");
     answers(&server, "/plain");
     assert_eq!(answers(&server, "/plain").field("x-cache"), Some("hit"));
 }

@@ -156,8 +156,14 @@ impl Reader<'_> {
             (Form::Count(least, most), name) => {
                 let Some(count) = self.count(key, value, least, most) else { return };
                 match name {
+                    "burst" => self.config.limits.burst = count as u32,
                     "wal_autocheckpoint" => self.config.limits.wal_autocheckpoint_pages = count as u32,
                     _ => self.config.limits.batch_least = count as usize,
+                }
+            }
+            (Form::Rate, _) => {
+                if let Some(rate) = self.rate(key, value) {
+                    self.config.limits.rate_per_minute = rate;
                 }
             }
             (Form::Expose, _) => self.expose(key, value),

@@ -9,6 +9,7 @@ use crate::config::duration::{self, Duration, DurationError};
 use crate::config::keys::{Form, Key};
 use crate::config::mistake::{Listed, Meant, Quoted};
 use crate::config::nearest::nearest;
+use crate::config::rate::{self, Rate};
 use crate::memory::Span;
 
 /// The largest whole number below which every one has a double of its own.
@@ -167,6 +168,20 @@ impl Reader<'_> {
                 value,
                 format_args!("{} takes \"on\", \"off\" or a percentage, not {}", key.name, Quoted(source)),
                 format_args!("{}allowed: \"on\", \"off\", \"0%\" to \"100%\"", Meant(near)),
+            );
+        }
+        found
+    }
+
+    /// Requests a minute; 0 for any number.
+    pub(super) fn rate(&mut self, key: &Key, value: &Value<'_>) -> Option<u32> {
+        let found = value.get_ref().as_str().and_then(rate::parse);
+        if found.is_none() {
+            let source = self.text.get(value.span()).unwrap_or_default().trim_matches('"');
+            self.wrong(
+                value,
+                format_args!("{} takes \"off\" or requests in a time, not {}", key.name, Quoted(source)),
+                format_args!("for example \"50/s\" or \"30/m\"; at most {}", Rate(rate::MOST)),
             );
         }
         found

@@ -152,12 +152,51 @@ fn a_damaged_entry_is_not_served_by_the_hit_that_verifies_it() {
 }
 
 #[test]
-fn a_pause_empties_and_the_next_use_works() {
+fn a_pause_leaves_critical_answers_alone_and_the_next_use_works() {
+    let mut cache = cache();
+    let critical = Lifetime { critical: true, ..LIFETIME };
+    for key in 1..40 {
+        insert(&mut cache, 2 * key + 1, state(1), 3000, 0).unwrap();
+        insert_for(&mut cache, critical, 2 * key, state(1), &[key as u8; 3000], 0).unwrap();
+    }
+    cache.pause();
+    assert_eq!((cache.entries(), cache.critical_bytes().0), (39, 39 * 2 * CACHE_BLOCK_BYTES as u64));
+    for key in 1..40 {
+        let Found::Hit(at) = cache.find(2 * key, state(1), 0) else { panic!("{key} is critical") };
+        assert_eq!(body(&cache, at), [key as u8; 3000], "and its pages are not given away");
+        assert_eq!(cache.find(2 * key + 1, state(1), 0), Found::Miss);
+    }
+    assert_eq!(insert(&mut cache, 6001, state(1), 50_000, 0), Err(Refused::Resting));
+    insert_for(&mut cache, critical, 6002, state(1), &[7; 3000], 0).unwrap();
+    assert!(matches!(cache.find(6002, state(1), 0), Found::Hit(_)), "critical answers are kept on");
+    cache.resume();
+    assert_eq!(cache.counts.mismatches, 0);
+    cache.clear();
+    assert_eq!((cache.critical_bytes().0, cache.blocks().0), (0, 0));
+}
+
+#[test]
+fn critical_answers_never_have_the_whole_cache_to_themselves() {
+    let mut cache = cache();
+    let critical = Lifetime { critical: true, ..LIFETIME };
+    let size = CACHE_BODY_BYTES;
+    let many = (2 * CACHE_BLOCKS * CACHE_BLOCK_BYTES / size) as u128;
+    for key in 1..=many {
+        insert_for(&mut cache, critical, key, state(1), &vec![1; size], 0).unwrap();
+    }
+    let (held, all) = cache.critical_bytes();
+    assert!(held * 100 <= all * 85 && held * 100 >= all * 60, "{held} of {all}");
+    cache.pause();
+    let (held, all) = cache.critical_bytes();
+    assert!(held * 100 <= all * 15 && held > 0, "{held} of {all} while memory is short");
+    assert_eq!(cache.blocks().0 * CACHE_BLOCK_BYTES, held as usize);
+}
+
+#[test]
+fn after_a_pause_the_cache_is_used_as_before() {
     let mut cache = cache();
     insert(&mut cache, 5, state(1), 50_000, 0).unwrap();
     cache.pause();
-    assert_eq!(cache.find(5, state(1), 0), Found::Resting);
-    assert_eq!(insert(&mut cache, 6, state(1), 50_000, 0), Err(Refused::Resting));
     cache.resume();
     assert_eq!(cache.find(5, state(1), 0), Found::Miss);
     insert(&mut cache, 6, state(1), 50_000, 0).unwrap();

@@ -75,6 +75,7 @@ fn form(form: Form) -> String {
         Form::Count(least, most) => format!("{least} to {most}"),
         Form::Limit(..) | Form::Time(..) => "time".to_owned(),
         Form::Share => "on, off or a percentage".to_owned(),
+        Form::Rate => "off, or requests in a time".to_owned(),
         Form::Word(words) => words.join(", "),
         Form::Params => "table of parameters".to_owned(),
         Form::Number => "number".to_owned(),

@@ -52,7 +52,8 @@ pub fn run(job: &Job, reply: &mut Reply, world: &Shared, turn: &mut dyn FnMut() 
         left -= slice;
         let now = world.borrow().now;
         if now >= job.deadline {
-            let problem = Problem::new(503, "query-timeout", "The query took too long");
+            let mut problem = Problem::new(503, "query-timeout", "The query took too long");
+            problem.retry_after = Some(1);
             return Some(Outcome::Problem(problem));
         }
         if now >= turned + GAP {

@@ -61,6 +61,9 @@ impl Seen {
 pub struct Checker {
     seen: Vec<Option<(Seen, Micros)>>,
     closed: [u64; CloseReason::ALL.len()],
+    /// Requests that were shed, and that waited in vain, by the last check.
+    shed: u64,
+    timed_out: u64,
     checks: usize,
     /// The slot whose job is out.
     pub running: Option<SlotId>,
@@ -68,7 +71,14 @@ pub struct Checker {
 
 impl Checker {
     pub fn new() -> Checker {
-        Checker { seen: vec![None; CONNECTIONS], closed: [0; CloseReason::ALL.len()], checks: 0, running: None }
+        Checker {
+            seen: vec![None; CONNECTIONS],
+            closed: [0; CloseReason::ALL.len()],
+            shed: 0,
+            timed_out: 0,
+            checks: 0,
+            running: None,
+        }
     }
 
     /// All invariants; panics with what is broken.
@@ -84,6 +94,7 @@ impl Checker {
     fn judge(&mut self, step: Step, front: &Front<SimNet>, world: &mut World) -> Result<(), String> {
         let audit = front.audit();
         self.sums(&audit, front, world)?;
+        self.sheds(&audit, front)?;
         self.drops(front, world)?;
         self.slept_in_time(world)?;
         for index in 0..CONNECTIONS as u16 {
@@ -142,6 +153,17 @@ impl Checker {
             return Err(format!("{} accepts in one turn", world.accepts));
         }
         Ok(())
+    }
+
+    /// Nobody is sent away while nobody waits: the back is never left without work for want of what was shed.
+    fn sheds(&mut self, audit: &Audit, front: &Front<SimNet>) -> Result<(), String> {
+        let refused = |refusal: Refusal| front.metrics.refused[refusal as usize];
+        let (shed, timed_out) = (refused(Refusal::Shed), refused(Refusal::QueueTimeout));
+        let grew = shed > self.shed;
+        // Whoever waited may have gone since.
+        let gone = timed_out > self.timed_out || front.metrics.closed != self.closed;
+        (self.shed, self.timed_out) = (shed, timed_out);
+        if grew && !gone && audit.queue_entries == 0 { Err("shed, though nobody waits".to_owned()) } else { Ok(()) }
     }
 
     /// No wait lasted beyond the time at which a connection's time was over.

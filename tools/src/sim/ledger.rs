@@ -262,7 +262,7 @@ impl Ledger {
                 return Ok(());
             }
             // Any request may meet these refusals.
-            return self.refusal(status, asked, moment, slugs);
+            return self.refusal(answer, asked, moment, slugs);
         };
         if rows && status == 200 {
             *id = Some(asked.id);
@@ -273,7 +273,7 @@ impl Ledger {
                 (_, false) => Err("a link of another answer".to_owned()),
             };
         }
-        self.refusal(status, asked, moment, slugs)
+        self.refusal(answer, asked, moment, slugs)
     }
 
     /// The answer for what is shared: what its body is known by.
@@ -302,16 +302,20 @@ impl Ledger {
         }
     }
 
-    fn refusal(&mut self, status: u16, asked: &Asked, moment: Moment, slugs: &mut Vec<&'static str>) -> Result<(), String> {
-        if status != 503 {
+    fn refusal(&mut self, answer: &Head, asked: &Asked, moment: Moment, slugs: &mut Vec<&'static str>) -> Result<(), String> {
+        if answer.status != 503 {
             return Err("a wrong status".to_owned());
+        }
+        if !answer.retry_after.is_some_and(|seconds| (1..=60).contains(&seconds)) {
+            return Err("it does not say when to come back".to_owned());
         }
         *slugs = vec!["output-full", "queue-timeout"];
         match asked.want {
-            Want::Shared { .. } => slugs.extend(["database-busy", "query-timeout"]),
-            Want::Busy(_) => slugs.push("database-busy"),
-            Want::Long(_) => slugs.push("query-timeout"),
-            _ => {}
+            Want::Shared { .. } => slugs.extend(["overloaded", "database-busy", "query-timeout"]),
+            Want::Busy(_) => slugs.extend(["overloaded", "database-busy"]),
+            Want::Long(_) => slugs.extend(["overloaded", "query-timeout"]),
+            Want::Page => {}
+            _ => slugs.push("overloaded"),
         }
         if moment.stopping {
             slugs.push("stopping");
@@ -365,6 +369,7 @@ struct Head {
     link: Option<String>,
     tag: Option<String>,
     cached: bool,
+    retry_after: Option<u64>,
 }
 
 impl Head {
@@ -373,7 +378,8 @@ impl Head {
         let start = lines.next().unwrap_or_default();
         let status = start.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..4)?.strip_suffix(' ')?.parse().ok());
         let status = status.ok_or_else(|| format!("no status line: {start:?}"))?;
-        let mut head = Head { status, length: None, close: false, keeps: false, link: None, tag: None, cached: false };
+        let mut head =
+            Head { status, length: None, close: false, keeps: false, link: None, tag: None, cached: false, retry_after: None };
         for line in lines {
             let (name, value) = line.split_once(": ").ok_or_else(|| format!("no field: {line:?}"))?;
             match name.to_ascii_lowercase().as_str() {
@@ -381,6 +387,7 @@ impl Head {
                 "connection" => (head.close, head.keeps) = (value == "close", value == "keep-alive"),
                 "etag" => head.tag = Some(value.to_owned()),
                 "x-cache" => head.cached = value == "hit",
+                "retry-after" => head.retry_after = value.parse().ok(),
                 "link" => head.link = Some(value.to_owned()),
                 _ => {}
             }

@@ -26,8 +26,9 @@ fn two_hundred_seeds_find_nothing_and_meet_every_reason() {
         assert!(count > 0, "{reason:?}: {count}");
     }
     for (&refusal, count) in Refusal::ALL.iter().zip(total.refused) {
-        // No heap and no SQLite are simulated.
-        let absent = matches!(refusal, Refusal::SqliteMemory | Refusal::HeapReserve);
+        // No heap, no SQLite and no failing disk and no limited rate are simulated.
+        let absent =
+            matches!(refusal, Refusal::SqliteMemory | Refusal::HeapReserve | Refusal::BreakerOpen | Refusal::RateLimited);
         assert_eq!(count > 0, !absent, "{refusal:?}: {count}");
     }
     for (fall, count) in Fall::ALL.iter().zip(total.falls) {
