@@ -44,7 +44,7 @@ pub const ROWS: &[Row] = &[
         name: "killed",
         what: "kill -9 five times while clients write, and started again each time",
         risks: &[Risk::Batching, Risk::Drift],
-        signs: &[Sign::Reach("flagstone_database_ready", &[], 1.0)],
+        signs: &[Sign::Rise("process_start_time_seconds", &[], 1.0)],
         gap: Duration::from_secs(3),
         fresh_gap: Duration::from_secs(3),
         quick: true,
