@@ -34,7 +34,7 @@ pub const ROWS: &[Row] = &[
         name: "stopped",
         what: "SIGSTOP for 10 s while clients ask, then SIGCONT",
         risks: &[Risk::Pool, Risk::Batching],
-        signs: &[Sign::Reach("flagstone_longest_gap_seconds", &["cause="], 1.0)],
+        signs: &[Sign::Alert("loop_gap"), Sign::Reach("flagstone_longest_gap_seconds", &["cause="], 1.0)],
         gap: Duration::from_secs(11),
         fresh_gap: Duration::from_secs(11),
         run: stopped,
