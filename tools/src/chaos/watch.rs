@@ -21,6 +21,8 @@ pub enum Sign {
     Rise(&'static str, &'static [&'static str], f64),
     /// It is so much at least.
     Reach(&'static str, &'static [&'static str], f64),
+    /// An alert of this name shows that did not before.
+    Alert(&'static str),
     /// The register says that the risk's answer acted, or that it is no longer well.
     Acted(Risk),
     /// The register says that the risk's answer was drilled.
@@ -36,6 +38,7 @@ impl std::fmt::Display for Sign {
         match self {
             Self::Rise(name, labels, _) | Self::Reach(name, labels, _) if labels.is_empty() => write!(to, "{name}"),
             Self::Rise(name, labels, _) | Self::Reach(name, labels, _) => write!(to, "{name}{{{}}}", labels.join(",")),
+            Self::Alert(name) => write!(to, "alert {name}"),
             Self::Acted(risk) => write!(to, "register: {}", risk.name()),
             Self::Drilled(risk) => write!(to, "register: {} drilled", risk.name()),
             Self::Drill(name) => write!(to, "status /drills: {name}"),
@@ -163,6 +166,10 @@ pub fn shows(sign: Sign, before: &Look, now: &Look, since: f64) -> bool {
             now.metrics.sum(name, labels).is_some_and(|is| is >= was + by)
         }
         Sign::Reach(name, labels, least) => now.metrics.sum(name, labels).is_some_and(|is| is >= least),
+        Sign::Alert(name) => {
+            let shown = |look: &Look| look.alerts.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
+            shown(now) && !shown(before)
+        }
         Sign::Acted(risk) => {
             let state = |look: &Look| row_of(&look.risks, risk).and_then(|row| row["state"].as_str().map(str::to_owned));
             let (was, is) = (state(before), state(now));

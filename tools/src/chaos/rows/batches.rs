@@ -15,6 +15,7 @@ pub const ROWS: &[Row] = &[Row {
     what: "40 writers, of whom every fifth takes the whole transaction back",
     risks: &[Risk::Batching],
     signs: &[
+        Sign::Acted(Risk::Batching),
         Sign::Rise("flagstone_write_replays_total", &[], 10.0),
         Sign::Rise("flagstone_http_requests_total", &["code=\"409\""], 10.0),
     ],

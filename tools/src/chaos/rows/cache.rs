@@ -19,6 +19,7 @@ pub const ROWS: &[Row] = &[
         what: "100,000 distinct keys asked for once each, among 20 that are asked for often",
         risks: &[Risk::Cache],
         signs: &[
+            Sign::Acted(Risk::Cache),
             Sign::Rise("flagstone_cache_gone_total", &["reason=\"evicted\""], 500.0),
             Sign::Rise("flagstone_cache_requests_total", &["result=\"miss\""], 5_000.0),
         ],

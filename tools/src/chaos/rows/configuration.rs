@@ -24,7 +24,12 @@ pub const ROWS: &[Row] = &[
         name: "broken-file",
         what: "the configuration's file is replaced by five kinds of broken ones, then mended",
         risks: &[Risk::Drift],
-        signs: &[Sign::Rise(FAILURES, &[], 5.0), Sign::Reach(DRIFT, &[], 1.0)],
+        signs: &[
+            Sign::Acted(Risk::Drift),
+            Sign::Alert("config_reload"),
+            Sign::Rise(FAILURES, &[], 5.0),
+            Sign::Reach(DRIFT, &[], 1.0),
+        ],
         quick: true,
         run: broken,
         ..Row::BLANK

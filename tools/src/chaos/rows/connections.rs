@@ -24,7 +24,11 @@ pub const ROWS: &[Row] = &[
         name: "connection-burst",
         what: "400 connections at once from 40 addresses, each asking without pause",
         risks: &[Risk::Pool],
-        signs: &[Sign::Rise(REFUSALS, &["reason=\"slots_full\""], 10.0), Sign::Rise(CLOSED, &["reason=\"reclaimed\""], 1.0)],
+        signs: &[
+            Sign::Acted(Risk::Pool),
+            Sign::Rise(REFUSALS, &["reason=\"slots_full\""], 10.0),
+            Sign::Rise(CLOSED, &["reason=\"reclaimed\""], 1.0),
+        ],
         quick: true,
         run: burst,
         ..Row::BLANK
@@ -33,7 +37,7 @@ pub const ROWS: &[Row] = &[
         name: "client-cap",
         what: "60 connections from one address, where a client may have 15",
         risks: &[Risk::Pool],
-        signs: &[Sign::Rise(REFUSALS, &["reason=\"client_cap\""], 10.0)],
+        signs: &[Sign::Acted(Risk::Pool), Sign::Rise(REFUSALS, &["reason=\"client_cap\""], 10.0)],
         quick: true,
         run: one_greedy,
         ..Row::BLANK
@@ -42,7 +46,11 @@ pub const ROWS: &[Row] = &[
         name: "slowloris",
         what: "90 connections whose heads come a byte at a time and never end",
         risks: &[Risk::Pool],
-        signs: &[Sign::Rise(CLOSED, &["reason=\"too_slow\""], 1.0), Sign::Rise(REFUSALS, &["reason=\"slots_full\""], 1.0)],
+        signs: &[
+            Sign::Acted(Risk::Pool),
+            Sign::Rise(CLOSED, &["reason=\"too_slow\""], 1.0),
+            Sign::Rise(REFUSALS, &["reason=\"slots_full\""], 1.0),
+        ],
         run: slowloris,
         ..Row::BLANK
     },
@@ -50,7 +58,11 @@ pub const ROWS: &[Row] = &[
         name: "silent",
         what: "90 connections that never say anything",
         risks: &[Risk::Pool, Risk::Leak],
-        signs: &[Sign::Rise(CLOSED, &["reason=\"too_slow\""], 1.0), Sign::Rise(REFUSALS, &["reason=\"slots_full\""], 1.0)],
+        signs: &[
+            Sign::Acted(Risk::Leak),
+            Sign::Rise(CLOSED, &["reason=\"too_slow\""], 1.0),
+            Sign::Rise(REFUSALS, &["reason=\"slots_full\""], 1.0),
+        ],
         run: silent,
         ..Row::BLANK
     },
@@ -58,7 +70,11 @@ pub const ROWS: &[Row] = &[
         name: "slow-readers",
         what: "45 connections that ask for 1 MiB again and again and take nothing of it",
         risks: &[Risk::Pool, Risk::Memory],
-        signs: &[Sign::Rise(CLOSED, &["reason=\"too_slow\""], 1.0), Sign::Rise(REFUSALS, &["reason=\"output_full\""], 1.0)],
+        signs: &[
+            Sign::Acted(Risk::Leak),
+            Sign::Rise(CLOSED, &["reason=\"too_slow\""], 1.0),
+            Sign::Rise(REFUSALS, &["reason=\"output_full\""], 1.0),
+        ],
         run: slow_readers,
         ..Row::BLANK
     },
@@ -75,7 +91,7 @@ pub const ROWS: &[Row] = &[
         name: "pool-reset",
         what: "40 idle connections are held, and an operator resets the pool",
         risks: &[Risk::Pool, Risk::Leak],
-        signs: &[Sign::Rise(CLOSED, &["reason=\"reclaimed\""], 30.0)],
+        signs: &[Sign::Acted(Risk::Pool), Sign::Rise(CLOSED, &["reason=\"reclaimed\""], 30.0)],
         quick: true,
         run: pool_reset,
         ..Row::BLANK

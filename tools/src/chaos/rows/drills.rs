@@ -19,7 +19,13 @@ pub const ROWS: &[Row] = &[
         name: "panic-cache",
         what: "the next look-ups in the cache panic",
         risks: &[Risk::Fallback],
-        signs: &[Sign::Drill("cache-panic"), Sign::Status("/falls/cache", 1.0), Sign::Drilled(Risk::Fallback)],
+        signs: &[
+            Sign::Acted(Risk::Fallback),
+            Sign::Alert("panics"),
+            Sign::Drill("cache-panic"),
+            Sign::Status("/falls/cache", 1.0),
+            Sign::Drilled(Risk::Fallback),
+        ],
         quick: true,
         run: |trial| panics(trial, "cache-panic", "count=3"),
         ..Row::BLANK
@@ -36,7 +42,7 @@ pub const ROWS: &[Row] = &[
         name: "panic-batch",
         what: "the next batches of writes panic inside the group commit",
         risks: &[Risk::Fallback, Risk::Batching],
-        signs: &[Sign::Drill("batch-panic"), Sign::Status("/falls/batch", 1.0)],
+        signs: &[Sign::Acted(Risk::Fallback), Sign::Drill("batch-panic"), Sign::Status("/falls/batch", 1.0)],
         // Nobody knows how far a batch came: its writers are told so.
         allows: &[500],
         quick: true,
@@ -55,7 +61,7 @@ pub const ROWS: &[Row] = &[
         name: "panic-plain",
         what: "the next jobs on the database panic: the last answer but one is from static bytes",
         risks: &[Risk::Fallback],
-        signs: &[Sign::Drill("plain-panic"), Sign::Status("/falls/emergency", 1.0), CAUGHT],
+        signs: &[Sign::Acted(Risk::Fallback), Sign::Drill("plain-panic"), Sign::Status("/falls/emergency", 1.0), CAUGHT],
         allows: &[500],
         run: |trial| panics(trial, "plain-panic", "count=3"),
         ..Row::BLANK
@@ -74,6 +80,7 @@ pub const ROWS: &[Row] = &[
         what: "bits of kept answers are flipped",
         risks: &[Risk::Poisoning],
         signs: &[
+            Sign::Alert("cache_damage"),
             Sign::Drill("cache-flip"),
             Sign::Rise("flagstone_cache_gone_total", &["reason=\"damaged\""], 1.0),
             Sign::Acted(Risk::Poisoning),

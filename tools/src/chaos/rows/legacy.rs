@@ -19,6 +19,7 @@ pub const ROWS: &[Row] = &[Row {
     what: "the schema changes, statements that no route may have, the file replaced by one with a rollback journal",
     risks: &[Risk::Legacy],
     signs: &[
+        Sign::Acted(Risk::Legacy),
         Sign::Rise("flagstone_database_reopens_total", &[], 1.0),
         Sign::Rise("flagstone_config_reload_failures_total", &[], 3.0),
     ],

@@ -24,6 +24,8 @@ pub const ROWS: &[Row] = &[
         what: "another process holds BEGIN IMMEDIATE for 4 s while clients write and read",
         risks: &[Risk::Lock, Risk::Batching],
         signs: &[
+            Sign::Acted(Risk::Lock),
+            Sign::Alert("lock_contention"),
             Sign::Rise("flagstone_busy_retries_total", &[], 1.0),
             Sign::Rise("flagstone_refusals_total", &["reason=\"busy\""], 1.0),
         ],
@@ -46,7 +48,7 @@ pub const ROWS: &[Row] = &[
         name: "pinned-wal",
         what: "a reader of another process stands still while rows are written: the log cannot be copied back",
         risks: &[Risk::Lock],
-        signs: &[Sign::Rise("flagstone_wal_bytes", &[], PINNED)],
+        signs: &[Sign::Reach("flagstone_wal_pinned_seconds", &[], 1.0), Sign::Rise("flagstone_wal_bytes", &[], PINNED)],
         commits: false,
         run: pinned_wal,
         ..Row::BLANK
@@ -56,6 +58,7 @@ pub const ROWS: &[Row] = &[
         what: "queries that would take far longer than their 5 s",
         risks: &[Risk::Lock],
         signs: &[
+            Sign::Acted(Risk::Lock),
             Sign::Rise("flagstone_query_timeouts_total", &[], 1.0),
             Sign::Rise("flagstone_nested_turns_total", &[], 1_000.0),
         ],
