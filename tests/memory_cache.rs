@@ -66,7 +66,7 @@ fn an_emergency_gives_the_arenas_pages_back_and_the_next_use_takes_them_again() 
         cache.pause();
         let given = rss_anon();
         assert!(full - given >= ARENA - NEAR, "round {round}: {full} -> {given}, and the arena has {ARENA}");
-        assert_eq!((cache.entries(), cache.find(1, STATE, 0)), (0, Found::Resting));
+        assert_eq!((cache.entries(), cache.find(1, STATE, 0)), (0, Found::Miss));
         cache.resume();
         let small: Vec<u8> = (0..50_000_u32).map(|at| at as u8).collect();
         insert(&mut cache, 1, &small);
