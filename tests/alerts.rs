@@ -90,6 +90,23 @@ fn an_answer_that_acts_is_seen_in_its_row() {
 }
 
 #[test]
+fn a_drill_is_seen_in_the_rows_of_what_it_provokes() {
+    let server = served();
+    let row = |name: &str| {
+        let rows = server.operate("GET", "/-/risks", "").json();
+        rows.as_array().unwrap().iter().find(|row| row["name"] == name).cloned().unwrap()
+    };
+    assert!(row("memory exhaustion")["drilled_at"].is_null());
+    assert_eq!(server.operate("POST", "/-/drill/memory", r#"{"seconds":30}"#).status, 202);
+    server::wait_for("its answer acts", || row("memory exhaustion")["state"] == "acting");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let memory = row("memory exhaustion");
+    assert!(["drilled_at", "acted_at"].iter().all(|at| now.abs_diff(memory[at].as_u64().unwrap()) < 60), "{memory}");
+    assert!(row("cache poisoning")["drilled_at"].is_null());
+    server::wait_for("it is an alert", || server.operate("GET", "/-/health", "").json()["alerts"]["system_memory"] == "critical");
+}
+
+#[test]
 fn what_is_wrong_is_told_everywhere_once_and_goes_again() {
     let (stderr, log) = Log::pipe();
     let server = configured::start(SQL, &toml("", &route("/api/t", "SELECT 1 AS a", ""))).stderr(stderr).run();
