@@ -371,12 +371,6 @@ impl Cache {
         (self.blocks.total() - self.blocks.free(), self.blocks.high_water())
     }
 
-    /// Blocks of critical entries, which leave last. Bounded by the number of entries.
-    pub fn critical_blocks(&self) -> usize {
-        let critical = self.entries.iter().filter(|entry| entry.key != 0 && entry.lifetime.critical);
-        critical.map(|entry| Blocks::<CACHE_BLOCK_BYTES>::held(&entry.bytes)).sum()
-    }
-
     /// What its places hold, counted one by one: entries, those that the index leads to, blocks.
     pub(super) fn held(&self) -> (usize, usize, usize) {
         let held = || self.entries.iter().enumerate().filter(|(_, entry)| entry.key != 0);

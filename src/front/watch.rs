@@ -131,8 +131,9 @@ impl<N: Net> Front<N> {
         self.drill_readings();
         self.flip_bits();
         self.edge(Part::Cache, (), |front| front.cache.sweep(front.now));
-        self.look_around();
+        self.watch_system();
         self.climb();
+        self.look_around();
     }
 
     /// The same where no job is run for a long time; not more often.
@@ -154,9 +155,8 @@ impl<N: Net> Front<N> {
         line
     }
 
-    /// Fills in the readings that need the past, and tells what has become wrong or right.
+    /// Tells what has become wrong or right.
     fn look_around(&mut self) {
-        self.watch_system();
         if self.watch.next_at == 0 {
             self.watch.own_descriptors = self.stray_descriptors();
         }
@@ -170,6 +170,7 @@ impl<N: Net> Front<N> {
         self.look_at_answers();
     }
 
+    /// Fills in the readings that need the past.
     fn watch_system(&mut self) {
         let (now, system) = (self.now, &mut self.readings.system);
         self.watch.rss_anon.show(self.readings.process.rss_anon_bytes, now);

@@ -7,12 +7,12 @@ use super::configuration_pages::FlagUse;
 use super::fall_pages::{DrillUse, Paths};
 use super::falls::Fall;
 use super::metrics::{CloseReason, Durations, GapCause, Metrics, Refusal, RouteKind, STATUSES};
-use super::pages;
 use super::readings::{Configuration, Readings, VERSION_BYTES, VERSIONS};
 use super::risks::{ROWS, RiskUse};
 use super::route_pages::RouteUse;
 use super::snapshot::{Cache, Snapshot, Use};
 use super::system::{Cgroup, Holder, Pin, Pressure, Space, System, Throttled, Wal};
+use super::{pages, pressure_pages};
 use crate::budget::{OPS_ANSWER_BYTES, ROUTES};
 use crate::front::slots::State;
 use crate::memory::sink::{Full, Sink};
@@ -69,6 +69,19 @@ fn system() -> System {
     }
 }
 
+/// A server at the ladder's longest word, with every breaker open.
+fn hard_pressed() -> pressure_pages::Pressure {
+    pressure_pages::Pressure {
+        step: 4,
+        step_name: "last_word",
+        causes: ["longest cause"; 9].into_iter().collect(),
+        breakers: ["io", "corrupt", "timeout"].map(|cause| pressure_pages::BreakerUse { cause, state: 2, opened: 1 }),
+        shed: ["operators", "critical", "ordinary", "write"].map(|class| (class, 1)),
+        pool: (1, 1),
+        ..pressure_pages::Pressure::default()
+    }
+}
+
 fn readings() -> Readings {
     let long = |bytes: usize| "\"".repeat(bytes);
     let configuration = Configuration {
@@ -78,7 +91,7 @@ fn readings() -> Readings {
         versions: (0..VERSIONS).map(|_| long(VERSION_BYTES).as_str().try_into().unwrap()).collect(),
         ..Configuration::default()
     };
-    Readings { configuration, system: system(), ..Readings::default() }
+    Readings { configuration, system: system(), pressure: hard_pressed(), ..Readings::default() }
 }
 
 fn with_everything(test: impl FnOnce(&Snapshot)) {

@@ -52,6 +52,7 @@ impl<N: Net> Front<N> {
         let refused = |refusal: Refusal| metrics.refused[refusal as usize];
         let closed = |reasons: &[CloseReason]| reasons.iter().map(|&reason| metrics.closed[reason as usize]).sum::<u64>();
         let doubtful = Flag::ALL.into_iter().map(|flag| self.flags.seen(flag).doubtful).sum();
+        let opened: u64 = self.readings.pressure.breakers.iter().map(|breaker| breaker.opened).sum();
         const DEADLINES: [CloseReason; 6] = [
             CloseReason::FirstByteTimeout,
             CloseReason::HeadTimeout,
@@ -68,7 +69,10 @@ impl<N: Net> Front<N> {
             ("cache memory bloat", cache.evicted + cache.refused),
             (
                 "connection pool exhaustion",
-                closed(&[CloseReason::Reclaimed]) + refused(Refusal::SlotsFull) + refused(Refusal::ClientCap),
+                metrics.shed.iter().sum::<u64>()
+                    + closed(&[CloseReason::Reclaimed])
+                    + refused(Refusal::SlotsFull)
+                    + refused(Refusal::ClientCap),
             ),
             // Its answer is given before a release: nothing of it acts here.
             ("ARM64 trouble", 0),
@@ -77,7 +81,7 @@ impl<N: Net> Front<N> {
             ("flag misconfiguration", doubtful),
             ("connection leak", closed(&DEADLINES)),
             ("configuration drift", self.readings.configuration.failures),
-            ("database lock contention", metrics.busy_retries + metrics.query_timeouts),
+            ("database lock contention", opened + metrics.busy_retries + metrics.query_timeouts),
             ("legacy integration", metrics.reopens),
             ("cache poisoning", cache.mismatches),
         ];

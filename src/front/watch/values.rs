@@ -1,11 +1,9 @@
 //! What each alert watches, from counters, readings and the front's own state: one value each, in thousandths of its unit.
 
 use super::Counter;
-use crate::budget::{
-    CACHE_BLOCK_BYTES, CACHE_BLOCKS, CACHE_ENTRIES, PROCESS_BYTES, SLOTS, SQLITE_HEAP_LIMIT_BYTES, WAL_INDEX_KIB,
-};
+use crate::budget::{CACHE_BLOCKS, CACHE_ENTRIES, PROCESS_BYTES, SLOTS, SQLITE_HEAP_LIMIT_BYTES, WAL_INDEX_KIB};
 use crate::front::net::Net;
-use crate::front::slots::{Part, State};
+use crate::front::slots::State;
 use crate::front::{Front, watch};
 use crate::ops::falls::Path;
 use crate::policy::alert::{Alert, Values};
@@ -61,6 +59,8 @@ impl<N: Net> Front<N> {
             | Alert::OverdueConnection => self.connection_value(alert),
             Alert::QueueWait
             | Alert::WriteWait
+            | Alert::Ladder
+            | Alert::Breaker
             | Alert::LoopGap
             | Alert::Database
             | Alert::LockContention
@@ -108,8 +108,8 @@ impl<N: Net> Front<N> {
     fn cache_value(&self, alert: Alert) -> Option<i64> {
         match alert {
             Alert::CacheBytes => {
-                let critical = self.cache.critical_blocks() * CACHE_BLOCK_BYTES;
-                ratio(critical as u64, (CACHE_BLOCKS * CACHE_BLOCK_BYTES) as u64)
+                let (critical, all) = self.cache.critical_bytes();
+                ratio(critical, all)
             }
             Alert::CacheEntries => ratio(self.cache.entries() as u64, CACHE_ENTRIES as u64).filter(|_| CACHE_BLOCKS > 0),
             Alert::HitRate => {
@@ -125,13 +125,7 @@ impl<N: Net> Front<N> {
     fn connection_value(&self, alert: Alert) -> Option<i64> {
         let process = &self.readings.process;
         match alert {
-            Alert::PoolUse => {
-                let idle = (0..SLOTS as u16).filter(|&index| {
-                    let slot = self.slots.peek(index);
-                    slot.state == State::Idle && slot.out.is_empty()
-                });
-                ratio((SLOTS - self.slots.free(Part::Public) - idle.count()) as u64, SLOTS as u64)
-            }
+            Alert::PoolUse => ratio(self.pool_use() as u64, SLOTS as u64),
             Alert::FailedConnections => {
                 let closed = self.watch.gained(Counter::Closed);
                 ratio(self.watch.gained(Counter::Failed), closed).filter(|_| closed >= CLOSED)
@@ -161,6 +155,8 @@ impl<N: Net> Front<N> {
                 seconds(waiting.max(recent.queue_wait))
             }
             Alert::WriteWait => seconds(self.writes.oldest().map_or(0, |since| self.now.saturating_sub(since))),
+            Alert::Ladder => count(u64::from(self.readings.pressure.step)),
+            Alert::Breaker => count(self.readings.pressure.breakers.iter().filter(|breaker| breaker.state > 1).count() as u64),
             Alert::LoopGap => seconds(recent.gap),
             Alert::Database => state(!self.readings.database.ready),
             Alert::LockContention => count(self.watch.gained(Counter::Locked)),

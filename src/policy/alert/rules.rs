@@ -161,6 +161,12 @@ alerts! {
     /// How long the oldest write has waited.
     WriteWait = "write_wait" Seconds From [Some(500), Some(2 * ONE), None] after 3 clear 10,
         "writes wait", "a batch takes all that wait, and each still ends at its deadline";
+    /// The ladder's step.
+    Ladder = "ladder" Count From [Some(ONE), Some(2 * ONE), Some(3 * ONE)] after 0 clear 10,
+        "the server gives up something to go on", "1: less comfort. 2: newest requests are shed. 3: memory is given back. 4: health alone";
+    /// How many causes the breaker is open for.
+    Breaker = "breaker" Count From [None, Some(ONE), None] after 0 clear 10,
+        "the database fails again and again", "it is left alone for a while, then a few probes tell whether it works again";
     /// The longest time between two turns of the last minute.
     LoopGap = "loop_gap" Seconds From [Some(250), Some(ONE), Some(5 * ONE)] after 0 clear 60,
         "the server was held up", "see by what: /-/status, longest_gap_us";
