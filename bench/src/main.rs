@@ -1,5 +1,5 @@
-//! The load driver and the comparisons: `bench load`, `bench serve-and-load`, `bench compare`, `bench profile`,
-//! `bench bare`.
+//! The load driver, the comparisons and the counts of instructions: `bench load`, `bench serve-and-load`, `bench compare`,
+//! `bench profile`, `bench micro`, and so on.
 #![deny(unsafe_code)]
 
 mod bare;
@@ -7,6 +7,7 @@ mod compare;
 mod hit_ratio;
 mod load;
 mod machine;
+mod micro;
 mod profile;
 mod serve;
 
@@ -27,9 +28,13 @@ bench: load and comparisons for servers on this machine
     bench profile                                what this machine and its card can hold
     bench bare                                   the baseline server
     bench hit-ratio                              the cache's eviction policy beside others and the optimum
+    bench loop NAME ITERATIONS                   parse, hit or encode in a loop, for whatever counts it
+    bench micro                                  instructions of one iteration of each loop, beside a baseline
 
 bench COMMAND --help explains the options of each.
 ";
+
+const COMMANDS: &str = "load, serve-and-load, compare, profile, bare, hit-ratio, loop and micro";
 
 /// Exit codes as of sysexits.h; 1 is a run that was not clean.
 const EXIT_UNCLEAN: u8 = 1;
@@ -106,13 +111,23 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Failur
             hit_ratio::run(&plan);
             Ok(true)
         }
+        Some("loop") => match micro::take(arguments)? {
+            Ok(true) => Ok(true),
+            Ok(false) => help(micro::LOOP_HELP),
+            Err(text) => {
+                eprintln!("bench: {text}");
+                Ok(false)
+            }
+        },
+        Some("micro") => {
+            let Some(plan) = micro::parse(arguments)? else {
+                return help(micro::MICRO_HELP);
+            };
+            micro::run(&plan).map_err(Failure::Internal)
+        }
         Some("-h" | "--help") => help(HELP),
-        Some("") => {
-            Err(Failure::Usage("a command is missing: load, serve-and-load, compare, profile, bare or hit-ratio".to_owned()))
-        }
-        _ => {
-            Err(Failure::Usage(format!("{name:?}: the commands are load, serve-and-load, compare, profile, bare and hit-ratio")))
-        }
+        Some("") => Err(Failure::Usage(format!("a command is missing: {COMMANDS}"))),
+        _ => Err(Failure::Usage(format!("{name:?}: the commands are {COMMANDS}"))),
     }
 }
 

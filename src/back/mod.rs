@@ -16,7 +16,7 @@ mod named;
 pub mod open;
 mod own;
 mod reading;
-mod rows;
+pub mod rows;
 mod run;
 pub mod snapshot;
 mod sqlite_error;

@@ -22,6 +22,12 @@ pub struct RowShape {
     ends: heapless::Vec<u16, COLUMNS>,
 }
 
+impl Default for RowShape {
+    fn default() -> RowShape {
+        RowShape::new()
+    }
+}
+
 impl RowShape {
     /// No columns yet.
     pub const fn new() -> RowShape {
