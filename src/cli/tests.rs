@@ -87,7 +87,6 @@ fn a_wrong_line_is_answered_with_one_line_that_ends_with_something_to_type() {
         ("-c", "--config needs a FILE", "flagstone --config flagstone.toml data.db"),
         ("-ca -cb data.db", "--config is given twice", "flagstone --help"),
         ("--fallback data.db", "none is named", "flagstone -c flagstone.toml --fallback data.db"),
-        ("--no-sandbox data.db", "unknown option --no-sandbox", "flagstone --help"),
         ("--check --dump x.db", "--check and --dump do not go together", "flagstone --help"),
         ("--example x.db", "--example takes no database", "flagstone --help"),
         ("token", "token needs a NAME", "flagstone token display"),
@@ -132,8 +131,6 @@ fn the_help_fits_a_screen_and_names_every_option() {
     }
     let examples = help.find("Examples").expect("examples");
     assert!(examples < help.find("Options").expect("options"));
-    // What does not exist yet is not shown.
-    assert!(!help.contains("--no-sandbox"));
 }
 
 #[test]

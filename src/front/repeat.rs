@@ -7,6 +7,7 @@
 
 use std::io::IoSlice;
 
+use super::Front;
 use super::cache::{CACHE_SLICES, Key};
 use super::emergency::Stage;
 use super::entity::XCache;
@@ -14,7 +15,6 @@ use super::net::Net;
 use super::paths::kept_slices;
 use super::slots::{Listening, Slot, State};
 use super::write::send_ready;
-use super::{Front, MS};
 use crate::budget::{PIPELINE, REPEAT_BYTES};
 use crate::http::date::DateCache;
 use crate::http::etag::EntityTag;
@@ -226,7 +226,7 @@ impl<N: Net> Front<N> {
         for _ in 0..asked {
             self.metrics.durations.observe(took);
         }
-        let (now, idle) = (self.now, self.setup.config.limits.idle_ms * MS);
+        let (now, idle) = (self.now, self.idle_time());
         let slot = self.slots.at(index);
         let length = asked * slot.repeat.head.len();
         if let Some(exchange) = slot.exchange.as_mut() {

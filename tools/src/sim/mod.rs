@@ -43,7 +43,7 @@ use database::SimCurrent;
 use network::SimNet;
 use options::{Fault, Options, Plant};
 use scenario::Fairness;
-use world::{Shared, World};
+use world::{MACHINE, Shared, World};
 
 /// The memory that one front after the other runs in.
 pub struct Memory {
@@ -89,6 +89,8 @@ pub struct Report {
     pub cache: [u64; CACHE.len()],
     /// Falls to a lower path.
     pub falls: [u64; Fall::ALL.len()],
+    /// Seconds on each step of the ladder.
+    pub ladder: [u64; 5],
 }
 
 impl Report {
@@ -103,6 +105,7 @@ impl Report {
         least_free: usize::MAX,
         cache: [0; CACHE.len()],
         falls: [0; Fall::ALL.len()],
+        ladder: [0; 5],
     };
 
     pub fn add(&mut self, other: Report) {
@@ -116,6 +119,7 @@ impl Report {
         self.least_free = self.least_free.min(other.least_free);
         self.cache.iter_mut().zip(other.cache).for_each(|(sum, more)| *sum += more);
         self.falls.iter_mut().zip(other.falls).for_each(|(sum, more)| *sum += more);
+        self.ladder.iter_mut().zip(other.ladder).for_each(|(sum, more)| *sum += more);
     }
 }
 
@@ -154,6 +158,8 @@ struct Simulation<'r> {
     fairness: Option<Fairness>,
     steps: usize,
     next_tick: Micros,
+    /// Seconds on each step of the ladder.
+    ladder: [u64; 5],
 }
 
 impl<'r> Simulation<'r> {
@@ -169,7 +175,7 @@ impl<'r> Simulation<'r> {
         let mut front = Front::new(SimNet { world: Rc::clone(&world) }, setup, regions);
         front.readings.database.ready = true;
         front.set_freshness(Some(Rc::new(SimCurrent { world: Rc::clone(&world) })));
-        Simulation { front, world, checker: Checker::new(), reply, fairness, steps: 0, next_tick: 0 }
+        Simulation { front, world, checker: Checker::new(), reply, fairness, steps: 0, next_tick: 0, ladder: [0; 5] }
     }
 
     /// The loop of `event_loop::serve`, with a check after every call.
@@ -178,8 +184,7 @@ impl<'r> Simulation<'r> {
             self.plant_panic();
             self.turn(Wait::UntilEvent);
             if self.front.now() >= self.next_tick {
-                self.front.tick();
-                self.next_tick = self.front.now() + 1_000_000;
+                self.tick();
             }
             while let Some(Work::Job(job)) = self.front.next_work() {
                 self.checker.running = Some(job.slot);
@@ -190,6 +195,26 @@ impl<'r> Simulation<'r> {
                 }
             }
         }
+    }
+
+    /// What is read once a second, and what the ladder makes of it.
+    fn tick(&mut self) {
+        let process = &mut self.front.readings.process;
+        (process.system_total_bytes, process.system_available_bytes) = (MACHINE, self.world.borrow_mut().available());
+        self.front.tick();
+        let (now, step) = (self.front.now(), self.front.readings.pressure.step);
+        self.next_tick = now + 1_000_000;
+        let mut world = self.world.borrow_mut();
+        world.busy_until = match (step > 0, world.busy_until) {
+            // A long query may keep the next look waiting.
+            (true, _) => Some(Micros::MAX),
+            (false, Some(Micros::MAX)) => Some(now),
+            (false, before) => before,
+        };
+        drop(world);
+        self.ladder[usize::from(step)] += 1;
+        // No table is critical, so nothing of the cache is left.
+        assert!(step < 3 || self.front.audit_cache().entries == 0, "at {now}: answers are kept in an emergency");
     }
 
     fn is_over(&self) -> bool {
@@ -244,7 +269,7 @@ impl<'r> Simulation<'r> {
 
     /// Checks what must be true when everybody has gone, and gives the memory back.
     fn end(self) -> (Report, Regions) {
-        let Simulation { front, world, steps, .. } = self;
+        let Simulation { front, world, steps, ladder, .. } = self;
         let counts = front.audit_cache().counts;
         let report = Report {
             steps,
@@ -256,6 +281,7 @@ impl<'r> Simulation<'r> {
             refused: front.metrics.refused,
             least_free: front.audit().blocks_least_free,
             cache: CACHE.map(|(_, count)| count(&counts)),
+            ladder,
             falls: front.metrics.falls,
         };
         if front.audit().slots_in_use == 0 {

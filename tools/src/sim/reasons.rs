@@ -12,6 +12,9 @@ use super::world::{Dropped, World};
 /// Turns, and what is noted in them, are this much apart at most where a reason depends on a time.
 const SLACK: Micros = 50_000;
 
+/// How long a kept connection is idle while the server is hard pressed; `front/ladder.rs` says why.
+const BUSY_IDLE_MS: u64 = 5000;
+
 /// From when on a client that takes nothing is in the way of others.
 const STALLED: Micros = 1_000_000;
 
@@ -46,7 +49,10 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
             CloseReason::Rejected => !mid && (ledger.last == Some(Last::Reject) || rejected && output_was_full),
             CloseReason::FirstByteTimeout => ledger.read == 0 && !unread && past(accepted, config.first_byte_ms),
             CloseReason::HeadTimeout | CloseReason::BodyTimeout => timed_out || wordless,
-            CloseReason::IdleTimeout => quiet && past(connection.last_activity, config.idle_ms),
+            CloseReason::IdleTimeout => {
+                let hard_pressed = world.busy_until.is_some_and(|end| end.saturating_add(SLACK) >= connection.last_activity);
+                quiet && past(connection.last_activity, if hard_pressed { BUSY_IDLE_MS } else { config.idle_ms })
+            }
             // What waits may also be the answer to a request that came in part.
             CloseReason::WriteTimeout => {
                 (!whole || partial) && connection.is_stuck(dropped.at, config.write_ms * MS - SLACK, PROGRESS_BYTES)

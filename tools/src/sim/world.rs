@@ -21,6 +21,9 @@ use super::random::Random;
 /// The listeners of a simulation: the public one and the operators'.
 pub const LISTENERS: usize = 2;
 
+/// The simulated machine's memory, in bytes.
+pub const MACHINE: u64 = 512 << 20;
+
 /// What happens at a time of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
@@ -163,6 +166,10 @@ pub struct World {
     /// The stop was delivered.
     pub stopping: bool,
     pub dropped: Vec<Dropped>,
+    /// When the front came back to the ladder's lowest step; the end of time while it is above it.
+    pub busy_until: Option<Micros>,
+    /// Until when the machine is short of memory.
+    pub short_until: Micros,
     /// Which connection is in a place of the slot table.
     pub by_slot: Vec<Option<usize>>,
     /// Accepts since the last wait.
@@ -193,6 +200,8 @@ impl World {
             no_descriptors_until: 0,
             stopping: false,
             dropped: Vec::new(),
+            busy_until: None,
+            short_until: 0,
             by_slot: vec![None; flagstone::budget::CONNECTIONS],
             accepts: 0,
             wait: (0, 0),
@@ -349,6 +358,14 @@ impl World {
         let actor = self.connections[id].actor;
         let latency = self.latency();
         self.schedule(latency, Due::Actor(actor));
+    }
+
+    /// What of [`MACHINE`] could be had now: now and then others take nearly all of it for a while.
+    pub fn available(&mut self) -> u64 {
+        if self.has(Fault::Pressure) && self.now >= self.short_until && self.random.one_in(30) {
+            self.short_until = self.now + self.random.spread(1_000_000, 20_000_000);
+        }
+        if self.now < self.short_until { MACHINE / 20 } else { MACHINE / 2 }
     }
 
     pub fn latency(&mut self) -> Micros {
