@@ -160,7 +160,8 @@ impl Seen {
                     asked => asked,
                 }
             }
-            Cause::OwnMemory => of(self.own, 10, [(Busy, 1000), (Emergency, 1020)]),
+            // The sheet is nearly full by design, so who is within it must be able to come down.
+            Cause::OwnMemory => of(self.own, 10, [(Busy, 1010), (Emergency, 1020)]),
             // A limit that leaves 4 MiB beside the sheet is nearly reached when all is well: what the sheet has is touched at the start.
             Cause::Cgroup => of(self.cgroup, 10, [(Busy, 950), (Emergency, 985)]),
             Cause::Stalls => {
@@ -282,8 +283,8 @@ mod tests {
             (memory(451, 512), Emergency, Cause::SystemMemory),
             (memory(12_000, 16_000), Normal, Cause::SystemMemory),
             (memory(14_100, 16_000), Emergency, Cause::SystemMemory),
-            (Seen { own: (999, 1000), ..none }, Normal, Cause::OwnMemory),
-            (Seen { own: (1000, 1000), ..none }, Busy, Cause::OwnMemory),
+            (Seen { own: (1009, 1000), ..none }, Normal, Cause::OwnMemory),
+            (Seen { own: (1010, 1000), ..none }, Busy, Cause::OwnMemory),
             (Seen { own: (1020, 1000), ..none }, Emergency, Cause::OwnMemory),
             (Seen { cgroup: (949, 1000), ..none }, Normal, Cause::Cgroup),
             (Seen { cgroup: (950, 1000), ..none }, Busy, Cause::Cgroup),

@@ -178,6 +178,6 @@ fn the_status_line_tells_what_is_worst() {
     let (manager, name) = Manager::at(&start);
     let server = start.environment("NOTIFY_SOCKET", &name).run();
     assert_eq!(server.operate("POST", "/-/drill/last-word", r#"{"seconds":10}"#).status, 202);
-    while !manager.hear().starts_with("STATUS=critical: path: a part of the fast path, or all of it, is off") {}
-    while manager.hear().starts_with("STATUS=critical: path") {}
+    while !manager.hear().starts_with("STATUS=critical: ") {}
+    while manager.hear().starts_with("STATUS=critical: ") {}
 }
