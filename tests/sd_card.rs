@@ -79,10 +79,11 @@ fn a_server_without_routes_that_write_writes_nothing() {
         mixed_load(&server);
         assert_eq!(files(server.folder.path()), before, "{journal}");
         assert_eq!(written(&server) - bytes, 0, "{journal}");
-        // No access log: what an operator did, and nothing else.
+        // No access log: what an operator did, and where the kernel lacks a part of the sandbox.
         wait_for("both loads are over", || log.text().matches("gave the flag cache back").count() == 2);
         let said = log.text();
-        let others = said.lines().filter(|line| !line.contains("the flag cache") && !line.contains("configuration 1: started"));
+        let expected = ["the flag cache", "configuration 1: started", "sandbox"];
+        let others = said.lines().filter(|line| !expected.iter().any(|text| line.contains(text)));
         assert_eq!(others.count(), 0, "{said}");
     }
 }
@@ -96,15 +97,15 @@ fn a_slow_request_is_told_by_its_route_ten_times_a_minute_and_the_rest_is_counte
     for round in 0..14 {
         assert_eq!(server.get_with(DISPLAY, &format!("/api/heavy/secret{round}?_format=csv")).status, 200);
     }
-    // Pages of the operators may be slow too, on a busy machine, and come from the same place in the code.
+    // Pages of the operators may be slow too, on a busy machine, and count among the ten: they come from the same place in the code.
     let slow = server.metric("flagstone_slow_requests_total");
     assert!(slow >= 14.0, "{slow}");
     wait_for("the rest is counted", || server.metric("flagstone_log_left_out_lines_total") >= 4.0);
     assert!(server.stop().success());
     wait_for("the end of the log", || log.text().contains("more lines within a minute like"));
     let said = log.text();
-    let told = said.lines().filter(|line| line.starts_with("WARN  slow: GET /api/heavy/:who answered 200 after 0.")).count();
-    assert_eq!(told, 10, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("WARN  slow: ")).count(), 10, "{said}");
+    assert!(said.contains("\nWARN  slow: GET /api/heavy/:who answered 200 after 0."), "{said}");
     assert!(said.contains("more lines within a minute like: slow: GET /api/heavy/:who answered 200 after"), "{said}");
     assert!(!said.contains("secret") && !said.contains(DISPLAY), "{said}");
 }
