@@ -16,6 +16,10 @@ fn main() {
     println!("cargo:rustc-env=FLAGSTONE_BUILD_COMMIT={}", commit.as_deref().unwrap_or("no commit"));
     println!("cargo:rustc-env=FLAGSTONE_BUILD_DATE={}", date.as_deref().unwrap_or("no date"));
     println!("cargo:rustc-env=FLAGSTONE_BUILD_TARGET={target}");
+    if is_static_x86_64() {
+        // 24 bytes for each address that the start puts right become about a bit. A dynamic binary would then ask for glibc 2.36.
+        println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
     println!("cargo:rerun-if-changed=src/build.rs");
     println!("cargo:rerun-if-env-changed=FLAGSTONE_COMMIT");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
@@ -23,4 +27,11 @@ fn main() {
         println!("cargo:rerun-if-changed={folder}/HEAD");
         println!("cargo:rerun-if-changed={folder}/logs/HEAD");
     }
+}
+
+/// Whether the target is x86-64 Linux with glibc in the binary; linkers for other machines may not know how to pack.
+fn is_static_x86_64() -> bool {
+    let told = |name: &str| std::env::var(name).unwrap_or_default();
+    let is_static = told("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");
+    is_static && told("CARGO_CFG_TARGET_ARCH") == "x86_64" && told("CARGO_CFG_TARGET_ENV") == "gnu"
 }

@@ -1,7 +1,7 @@
 //! `--ready`: asks a running server whether it is ready. A client of a few lines, so that a health check needs no curl.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,6 @@ const ANSWER_BYTES: usize = 4096;
 enum Target {
     /// An IP address and port.
     Tcp(SocketAddr),
-    /// A name to be looked up, and a port.
-    Name(String, u16),
     /// The path of a socket.
     Unix(std::path::PathBuf),
 }
@@ -30,7 +28,7 @@ enum Stream {
     Unix(UnixStream),
 }
 
-/// Asks `/-/ready` of `url` (`http://HOST:PORT`, `HOST:PORT`, `unix:PATH`; by default `http://127.0.0.1:8080`).
+/// Asks `/-/ready` of `url` (`http://ADDRESS:PORT`, `ADDRESS:PORT`, `unix:PATH`, ADDRESS an IP address or `localhost`; by default `http://127.0.0.1:8080`).
 ///
 /// Returns the exit code (0 ready, 1 not ready or not there, 64 a URL that cannot be asked) and one line about it.
 /// Takes at most about four seconds.
@@ -56,11 +54,10 @@ pub fn ready(url: Option<&str>) -> (u8, String) {
 
 /// What to connect to, and what the Host header says.
 fn target(url: &str) -> Result<(Target, String), String> {
-    if let Some(rest) = strip_scheme(url, "https://") {
-        let rest = rest.split('/').next().unwrap_or_default();
-        return Err(format!("{url}: flagstone speaks no TLS; ask it behind the proxy; try: flagstone --ready http://{rest}"));
-    }
     let wrong = |why: &str| format!("{url}: {why}; try: flagstone --ready http://127.0.0.1:8080");
+    if strip_scheme(url, "https://").is_some() {
+        return Err(wrong("flagstone speaks no TLS; ask it behind the proxy"));
+    }
     if url.starts_with("unix:") {
         return match url.parse() {
             Ok(Address::Unix(path)) => Ok((Target::Unix(path), "localhost".to_owned())),
@@ -87,14 +84,15 @@ fn target(url: &str) -> Result<(Target, String), String> {
         _ => return Err(wrong("the port is missing")),
     };
     let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(|| wrong("the port is out of range 1-65535"))?;
-    if let Ok(ip) = name.trim_start_matches('[').trim_end_matches(']').parse() {
-        return Ok((Target::Tcp(SocketAddr::new(ip, port)), authority.to_owned()));
+    // A static binary cannot look a name up (glibc would load its resolver from the machine it runs on), and this one is small for it.
+    let ip = match name {
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        _ => name.trim_start_matches('[').trim_end_matches(']').parse(),
+    };
+    match ip {
+        Ok(ip) => Ok((Target::Tcp(SocketAddr::new(ip, port)), authority.to_owned())),
+        Err(_) => Err(wrong("names are not looked up; name an IP address")),
     }
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if name.is_empty() || !name.chars().all(is_name) {
-        return Err(wrong("this is no host name"));
-    }
-    Ok((Target::Name(name.to_owned(), port), authority.to_owned()))
 }
 
 /// Schemes are case-insensitive (RFC 3986 §3.1).
@@ -132,17 +130,6 @@ fn ask(target: &Target, host: &str) -> io::Result<Vec<u8>> {
 fn connect(target: &Target) -> io::Result<Stream> {
     match target {
         Target::Tcp(address) => TcpStream::connect_timeout(address, TIMEOUT).map(Stream::Tcp),
-        Target::Name(name, port) => {
-            let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-            // Most names have two addresses, v6 and v4; four bound the time.
-            for address in (name.as_str(), *port).to_socket_addrs()?.take(4) {
-                match TcpStream::connect_timeout(&address, TIMEOUT / 4) {
-                    Ok(stream) => return Ok(Stream::Tcp(stream)),
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        }
         Target::Unix(path) => {
             // std's UnixStream::connect waits without end for room in a full backlog.
             let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
@@ -311,8 +298,7 @@ mod tests {
             ("http://10.0.0.1", tcp("10.0.0.1:80")),
             ("localhost:8080", tcp("127.0.0.1:8080")),
             ("8080", tcp("127.0.0.1:8080")),
-            ("pi.local:8080", Target::Name("pi.local".into(), 8080)),
-            ("http://pi.local", Target::Name("pi.local".into(), 80)),
+            ("http://localhost", tcp("127.0.0.1:80")),
             ("unix:/run/s", Target::Unix("/run/s".into())),
         ];
         for (url, expected) in cases {
@@ -323,12 +309,14 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_a_usage_error() {
         let cases = [
-            ("https://pi:8443/x", "no TLS", "flagstone --ready http://pi:8443"),
+            ("https://pi:8443/x", "no TLS", "flagstone --ready http://127.0.0.1:8080"),
             ("ftp://pi", "only http", "flagstone --ready http://127.0.0.1:8080"),
             ("pi.local", "port is missing", "flagstone --ready http://127.0.0.1:8080"),
             ("pi:99999", "out of range", "flagstone --ready http://127.0.0.1:8080"),
             ("http://pi:80/tables", "no other path", "flagstone --ready http://127.0.0.1:8080"),
-            ("http://a\r\nb:80", "no host name", "flagstone --ready http://127.0.0.1:8080"),
+            ("http://a\r\nb:80", "names are not looked up", "flagstone --ready http://127.0.0.1:8080"),
+            ("http://pi.local", "name an IP address", "flagstone --ready http://127.0.0.1:8080"),
+            ("pi.local:8080", "name an IP address", "flagstone --ready http://127.0.0.1:8080"),
             ("unix:", "path is missing", "flagstone --ready unix:/run/flagstone.sock"),
         ];
         for (url, essential, typed) in cases {

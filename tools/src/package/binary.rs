@@ -37,6 +37,14 @@ impl Target {
         }
     }
 
+    /// Bytes that its binary may have: it is copied to a card, and its text is memory too.
+    fn most_bytes(self) -> u64 {
+        match self {
+            Target::Aarch64 => 5 << 20,
+            Target::X86_64 => 4 << 20,
+        }
+    }
+
     fn variable(self, prefix: &str, suffix: &str) -> String {
         let name = format!("{prefix}{}{suffix}", self.triple().replace('-', "_"));
         if prefix == "CFLAGS_" { name } else { name.to_uppercase() }
@@ -71,13 +79,24 @@ pub fn build(root: &Path, source: &Source, target: Target) -> Result<Binary, Fai
         environment.entry(target.variable("CARGO_TARGET_", "_RUSTFLAGS")).or_insert("-Ctarget-feature=+crt-static".to_owned());
     mappings.iter().for_each(|(from, to)| flags.push_str(&format!(" --remap-path-prefix={from}={to}")));
     let flags = environment.entry(target.variable("CFLAGS_", "")).or_default();
+    flags.push_str(&format!(" {}", common_c_flags()));
     mappings.iter().for_each(|(from, to)| flags.push_str(&format!(" -ffile-prefix-map={from}={to}")));
     let mut cargo = cargo(root, &environment);
     cargo.args(["build", "--release", "--locked", "--package", "flagstone", "--bin", "flagstone", "--target", target.triple()]);
     run(cargo.arg("--target-dir").arg(root.join("target")))?;
     let path = root.join("target").join(target.triple()).join("release/flagstone");
     let bytes = std::fs::metadata(&path).map_err(|error| failed("the binary", error))?.len();
+    if bytes > target.most_bytes() {
+        return Err(failed("the binary", format_args!("{target}: {bytes} bytes; it may have {}", target.most_bytes())));
+    }
     Ok(Binary { target, path, bytes, environment })
+}
+
+/// CFLAGS of `.cargo/config.toml`: those of one target take their place.
+fn common_c_flags() -> &'static str {
+    let lines = include_str!("../../../.cargo/config.toml").lines();
+    let mut told = lines.filter_map(|line| line.strip_prefix("CFLAGS = \"")?.strip_suffix('"'));
+    told.next_back().expect("a line of CFLAGS")
 }
 
 /// cargo for a folder, without what the cargo that runs us has told us.
