@@ -28,7 +28,7 @@ bench: load and comparisons for servers on this machine
     bench profile                                what this machine and its card can hold
     bench bare                                   the baseline server
     bench hit-ratio                              the cache's eviction policy beside others and the optimum
-    bench loop NAME ITERATIONS                   parse, hit or encode in a loop, for whatever counts it
+    bench loop NAME ITERATIONS                   parse, hit, encode ... in a loop, for whatever counts it
     bench micro                                  instructions of one iteration of each loop, beside a baseline
 
 bench COMMAND --help explains the options of each.

@@ -11,4 +11,4 @@ cargo build --release --locked --package bench --target $target
 mkdir -p "$folder/$target"
 cc -O2 -Wall -Wextra -shared -fPIC tools/arm64/icount.c -o "$folder/$target/icount.so"
 cargo run --release --locked --package bench -- micro --emulated "$folder/$target/release/bench" \
-  --plugin "$PWD/$folder/$target/icount.so" --baseline bench/baseline/arm64.txt "$@"
+  --plugin "$PWD/$folder/$target/icount.so" "$@"

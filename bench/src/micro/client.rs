@@ -22,7 +22,9 @@ pub struct Seen {
 
 /// The network and its client.
 pub struct OneClient {
-    request: &'static [u8],
+    /// What it sends, in turn.
+    requests: Vec<Vec<u8>>,
+    next: usize,
     seen: Rc<Seen>,
     now: Micros,
     connected: bool,
@@ -36,9 +38,9 @@ pub struct OneClient {
 pub struct Wire;
 
 impl OneClient {
-    /// A client that will connect and then send `request` again and again.
-    pub fn new(request: &'static [u8], seen: Rc<Seen>) -> OneClient {
-        OneClient { request, seen, now: AHEAD, connected: false, slot: None, asked: false, unread: false }
+    /// A client that will connect and then send `requests` one after the other, again and again.
+    pub fn new(requests: Vec<Vec<u8>>, seen: Rc<Seen>) -> OneClient {
+        OneClient { requests, next: 0, seen, now: AHEAD, connected: false, slot: None, asked: false, unread: false }
     }
 }
 
@@ -89,9 +91,11 @@ impl Net for OneClient {
         if !std::mem::take(&mut self.unread) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let into = into.get_mut(..self.request.len()).ok_or(io::ErrorKind::OutOfMemory)?;
-        into.copy_from_slice(self.request);
-        Ok(self.request.len())
+        let request = &self.requests[self.next];
+        let into = into.get_mut(..request.len()).ok_or(io::ErrorKind::OutOfMemory)?;
+        into.copy_from_slice(request);
+        self.next = if self.next + 1 == self.requests.len() { 0 } else { self.next + 1 };
+        Ok(request.len())
     }
 
     /// Takes a whole answer at once, as a socket with room does.
