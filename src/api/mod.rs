@@ -25,6 +25,7 @@ pub mod page;
 mod parameters;
 pub mod percent;
 pub mod problem;
+pub mod real;
 pub mod route;
 pub mod sql;
 pub mod statements;

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::types::ValueRef;
 
-use crate::api::json;
+use crate::api::{json, real};
 use crate::http::accept::Media;
 use crate::memory::sink::{Full, Sink};
 
@@ -125,7 +125,7 @@ pub(super) fn put_json(value: ValueRef, sink: &mut impl Sink) -> Result<(), Full
     match value {
         ValueRef::Null => sink.put(b"null"),
         ValueRef::Integer(number) => sink.put(itoa::Buffer::new().format(number).as_bytes()),
-        ValueRef::Real(number) if number.is_finite() => sink.put(ryu::Buffer::new().format_finite(number).as_bytes()),
+        ValueRef::Real(number) if number.is_finite() => real::put(sink, number),
         ValueRef::Real(_) => sink.put(b"null"),
         ValueRef::Text(text) => json::put_string(sink, text),
         ValueRef::Blob(blob) => {

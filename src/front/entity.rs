@@ -372,8 +372,9 @@ impl<N: Net> Front<N> {
             None => prefix,
         };
         let prefix = sending.connection(self.cors.put(prefix)).part().map_err(|_| Unsent::Full)?;
+        let (start, room) = self.head.split_at_mut(prefix);
         let mut slices = [IoSlice::new(&[]); CACHE_SLICES + 1];
-        slices[0] = IoSlice::new(&self.head[..prefix]);
+        slices[0] = IoSlice::new(start);
         let count = match source {
             Source::Made(body, head) => {
                 slices[1] = IoSlice::new(&self.entity_head[..*head]);
@@ -382,8 +383,19 @@ impl<N: Net> Front<N> {
             }
             Source::Entry(entry) => kept_slices(&self.cache, *entry, sending.body, &mut slices[1..]).ok_or(Unsent::Broken)?,
         };
-        let slices = &slices[..1 + count];
+        let mut slices = &slices[..1 + count];
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let piece;
+        if total <= prefix + room.len() {
+            // One piece costs less to copy than several cost the kernel to look at.
+            let mut end = 0;
+            for slice in &slices[1..] {
+                room[end..end + slice.len()].copy_from_slice(slice);
+                end += slice.len();
+            }
+            piece = [IoSlice::new(&self.head[..total])];
+            slices = &piece;
+        }
         let slot = self.slots.at(index);
         if self.output.needed(&slot.out, total) > self.output.free() {
             return Err(Unsent::Full);

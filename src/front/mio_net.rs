@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use rustix::io::Errno;
-use rustix::net::{SocketAddrAny, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
@@ -157,12 +157,13 @@ impl Net for MioNet {
     }
 
     fn read(&mut self, socket: &mut OwnedFd, into: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::io::read(&*socket, into)?)
+        // recv and send go past the file layer, which costs read and write a hundredth of a hit each.
+        Ok(rustix::net::recv(&*socket, into, RecvFlags::empty())?.0)
     }
 
     fn write(&mut self, socket: &mut OwnedFd, from: &[IoSlice]) -> io::Result<usize> {
         Ok(match from {
-            [one] => rustix::io::write(&*socket, one)?,
+            [one] => rustix::net::send(&*socket, one, SendFlags::NOSIGNAL)?,
             several => rustix::io::writev(&*socket, several)?,
         })
     }

@@ -1,5 +1,7 @@
 //! Which format the client would like best: `Accept`, RFC 9110 §12.5.1.
 
+use std::iter;
+
 use super::list::{parts, trimmed};
 
 /// A format that Flagstone can answer in.
@@ -60,10 +62,20 @@ struct Weight {
 
 /// The best of `offered` by all `Accept` lines. The closest range gives a format's weight; the highest weight wins, and
 /// among equals the one offered first. No line, or nothing well-formed in them, accepts everything. `None` is a 406.
-pub fn choose<'a>(offered: &[Media], accept: impl Iterator<Item = &'a [u8]>) -> Option<Media> {
+pub fn choose<'a>(offered: &[Media], mut accept: impl Iterator<Item = &'a [u8]>) -> Option<Media> {
+    let (Some(line), another) = (accept.next(), accept.next()) else { return offered.first().copied() };
+    // What most clients send: one range without a weight.
+    if another.is_none() {
+        if line == b"*/*" {
+            return offered.first().copied();
+        }
+        if let Some(media) = Media::ALL.into_iter().find(|media| media.name().as_bytes() == line) {
+            return offered.contains(&media).then_some(media);
+        }
+    }
     let mut weights = [Weight::default(); Media::ALL.len()];
     let mut asked = false;
-    for element in accept.flat_map(|line| parts(line, b',')) {
+    for element in iter::once(line).chain(another).chain(accept).flat_map(|line| parts(line, b',')) {
         let Some((range, thousandths)) = read_range(element) else {
             continue;
         };
@@ -172,6 +184,8 @@ mod tests {
         assert_eq!(best(&[Json], &["text/csv"]), None);
         assert_eq!(best(&[Html, Json], &["*/*"]), Some(Html));
         assert_eq!(best(&[], &[]), None);
+        assert_eq!(best(&[Json], &["text/plain"]), None);
+        assert_eq!(best(&[Csv, Json], &["*/*", "application/json"]), Some(Csv));
     }
 
     #[test]

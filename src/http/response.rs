@@ -80,9 +80,8 @@ impl<'a> HeadWriter<'a> {
             let start = self.len;
             self.put(part);
             for byte in self.buf.get_mut(start..self.len).unwrap_or_default() {
-                if byte.is_ascii_control() && *byte != b'\t' {
-                    *byte = b' ';
-                }
+                // Written in either case: without a branch this is vector code.
+                *byte = if byte.is_ascii_control() && *byte != b'\t' { b' ' } else { *byte };
             }
         }
         self.put(b"\r\n");
