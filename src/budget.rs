@@ -267,7 +267,7 @@ pub const HEAP_BYTES: usize = HEAP_KIB * KIB + CACHE_STATE_BYTES + CONFIGS_BYTES
 pub const HEAP_RESERVE_BYTES: usize = 32 * KIB;
 /// What start-up allocates there beside the cache's state, at most: slots, queues and buffers of connections, and what does not grow with
 /// them. Measured, and held by the memory tests.
-pub const START_UP_BYTES: usize = 64 * KIB + CONNECTIONS * (KIB + REPEAT_BYTES + 128) + 2 * (TARGET_BYTES + BODY_BYTES);
+pub const START_UP_BYTES: usize = 64 * KIB + CONNECTIONS * (KIB + REPEAT_BYTES + 320) + 2 * (TARGET_BYTES + BODY_BYTES);
 /// What is left for the little that allocates after start-up: a panic's payload, a database that is opened anew. A Rust allocation that fails
 /// would end the process.
 pub const HEAP_SPARE_BYTES: usize = 64 * KIB;

@@ -285,6 +285,7 @@ fn what_sqlite_finds_wrong_is_told_in_a_problem() {
         assert_eq!(answer.field("cache-control"), Some("no-store"));
         assert_eq!(answer.field("etag"), None);
     }
+    assert_eq!(server.metric("flagstone_refused_statements_total"), 4.0, "what is too large is no statement's fault");
     // A value that is too long matters only where it is shown.
     assert_eq!(server.get("/tables/t").status, 200);
     assert_eq!(server.get("/tables").json().as_array().unwrap().len(), 6);

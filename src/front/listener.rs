@@ -1,12 +1,12 @@
 //! Accepting: in batches, into the part of the table that fits, and otherwise a clear no from the reserve.
 
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 
 use super::net::{Accepted, Net, Peer};
 use super::slots::{Listening, NEVER, Part, State};
 use super::{Front, MS};
 use crate::job::Micros;
-use crate::ops::metrics::{CloseReason, Refusal};
+use crate::ops::metrics::{CloseReason, Refusal, RouteKind};
 use crate::policy::admission::{self, Newcomer, Seat};
 use crate::policy::clients::Client;
 
@@ -14,6 +14,8 @@ use crate::policy::clients::Client;
 const ACCEPTS_PER_TURN: usize = 32;
 /// How long a listener rests when descriptors have run out.
 const DESCRIPTOR_PAUSE: Micros = 100 * MS;
+/// How long the request of a connection is awaited that is to be turned away: a way there and back in most networks.
+const HEARING: Micros = 200 * MS;
 
 /// A listener as the front sees it.
 pub(super) struct Listener {
@@ -57,9 +59,12 @@ impl<N: Net> Front<N> {
     }
 
     fn accept_batch(&mut self, at: usize) {
-        for _ in 0..ACCEPTS_PER_TURN {
+        for waited in 1..=ACCEPTS_PER_TURN {
             match self.net.accept(at) {
-                Accepted::Connection(socket, peer) => self.admit(socket, peer, self.listeners[at].kind),
+                Accepted::Connection(socket, peer) => {
+                    self.metrics.recent_accepts = self.metrics.recent_accepts.max(waited as u64);
+                    self.admit(socket, peer, self.listeners[at].kind);
+                }
                 Accepted::Aborted => {}
                 Accepted::Empty => {
                     self.listeners[at].ready = false;
@@ -68,7 +73,7 @@ impl<N: Net> Front<N> {
                 Accepted::NoDescriptor => {
                     self.metrics.accept_failures += 1;
                     self.refuse(Refusal::NoDescriptor);
-                    let length = self.put_refusal(NO_SLOT);
+                    let length = self.put_ready(NO_SLOT);
                     self.net.turn_away(at, &self.head[..length]);
                     self.listeners[at].paused_until = self.now + DESCRIPTOR_PAUSE;
                     return;
@@ -93,7 +98,7 @@ impl<N: Net> Front<N> {
         let counted = if listening == Listening::Ops { Client::Exempt } else { client };
         let under_cap = self.clients.enter(counted, self.setup.config.limits.slots_per_client);
         let index = match admission::seat(self.newcomer(listening, counted, under_cap)) {
-            Seat::ClientCap => return self.turn_away(socket, Refusal::ClientCap, CLIENT_CAP),
+            Seat::ClientCap => return self.turn_away(socket, Refusal::ClientCap),
             Seat::Public => self.slots.take(Part::Public),
             Seat::Reserve => self.slots.take(Part::Ops),
             Seat::Reclaimed => self.reclaim(listening, counted),
@@ -101,7 +106,7 @@ impl<N: Net> Front<N> {
         };
         let Some(index) = index else {
             self.clients.leave(counted);
-            return self.turn_away(socket, Refusal::SlotsFull, NO_SLOT);
+            return self.turn_away(socket, Refusal::SlotsFull);
         };
         let (now, first_byte) = (self.now, self.setup.config.limits.first_byte_ms * MS);
         let slot = self.slots.at(index);
@@ -152,8 +157,8 @@ impl<N: Net> Front<N> {
         self.slots.take(Part::of(usize::from(index)))
     }
 
-    /// Puts a ready-made refusal with its date into the front's buffer; its length.
-    fn put_refusal(&mut self, answer: Ready) -> usize {
+    /// Puts a ready-made answer with its date into the front's buffer; its length.
+    fn put_ready(&mut self, answer: Ready) -> usize {
         let date = self.date.at(self.net.unix_time());
         let mut length = 0;
         for part in [answer.line.as_bytes(), b"date: ", date, answer.rest.as_bytes()] {
@@ -163,26 +168,74 @@ impl<N: Net> Front<N> {
         length
     }
 
-    /// Sends a ready-made refusal; from a slot of the reserve while there is one, so that the client surely gets it.
-    fn turn_away(&mut self, mut socket: N::Socket, refusal: Refusal, answer: Ready) {
-        self.refuse(refusal);
-        let length = self.put_refusal(answer);
-        let sent = self.net.write(&mut socket, &[IoSlice::new(&self.head[..length])]);
-        self.metrics.writes += 1;
-        self.net.finish_writing(&mut socket);
-        // Taken only when it is used: a slot that is taken and dropped is lost.
-        let Some(index) = sent.ok().and_then(|_| self.slots.take(Part::Refusal)) else {
+    /// Turns a connection away: with a slot of the refusal part while there is one, so that the client surely gets its answer, and a health
+    /// check the one that it asks for.
+    fn turn_away(&mut self, mut socket: N::Socket, refusal: Refusal) {
+        let Some(index) = self.slots.take(Part::Refusal) else {
+            self.refuse(refusal);
+            let length = self.put_ready(refused(refusal));
+            // What the socket does not take is lost with the connection.
+            let _ = self.net.write(&mut socket, &[IoSlice::new(&self.head[..length])]);
+            self.metrics.writes += 1;
             self.metrics.closed[CloseReason::Refused as usize] += 1;
-            return;
+            return self.net.finish_writing(&mut socket);
         };
-        let (now, linger) = (self.now, self.setup.config.limits.linger_ms * MS);
+        let now = self.now;
         let slot = self.slots.at(index);
         slot.socket = Some(socket);
         slot.client = Client::Exempt;
-        (slot.readable, slot.write_deadline) = (true, NEVER);
+        (slot.readable, slot.writable) = (true, true);
+        slot.enter(State::Refusing(refusal), now, HEARING);
+        self.next_timer = self.next_timer.min(now + HEARING);
+        self.register(index);
+    }
+
+    /// Reads what a connection that is to be turned away asks for.
+    pub(super) fn hear(&mut self, index: u16, refusal: Refusal) {
+        let slot = self.slots.at(index);
+        let Some(socket) = slot.socket.as_mut().filter(|_| slot.readable) else { return };
+        let mut begun = [0; 1024];
+        self.metrics.reads += 1;
+        match self.net.read(socket, &mut begun) {
+            Ok(0) => self.close(index, CloseReason::Refused),
+            Ok(count) => {
+                // The rest is read while the connection lingers.
+                slot.readable = count == begun.len() || slot.ended;
+                self.metrics.received_bytes += count as u64;
+                self.answer_turned_away(index, refusal, &begun[..count]);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => slot.readable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.mark_ready(index),
+            Err(_) => self.close(index, CloseReason::Refused),
+        }
+    }
+
+    /// Answers a connection that is to be turned away, by what it has sent of its request, and ends it.
+    pub(super) fn answer_turned_away(&mut self, index: u16, refusal: Refusal, begun: &[u8]) {
+        let asks = |page: &[u8]| begun.strip_prefix(b"GET /-/").and_then(|rest| rest.strip_prefix(page)).is_some();
+        let answer = if asks(b"health ") || asks(b"ready ") && self.is_ready() {
+            self.metrics.answered(RouteKind::Ops, 200);
+            HEALTHY
+        } else if asks(b"ready ") {
+            self.metrics.answered(RouteKind::Ops, 503);
+            UNAVAILABLE
+        } else {
+            self.refuse(refusal);
+            refused(refusal)
+        };
+        let length = self.put_ready(answer);
+        let (now, linger) = (self.now, self.setup.config.limits.linger_ms * MS);
+        let slot = self.slots.at(index);
+        let Some(socket) = slot.socket.as_mut() else { return };
+        self.metrics.writes += 1;
+        if self.net.write(socket, &[IoSlice::new(&self.head[..length])]).is_err() {
+            return self.close(index, CloseReason::Refused);
+        }
+        self.net.finish_writing(socket);
+        slot.write_deadline = NEVER;
         slot.enter(State::Lingering(CloseReason::Refused), now, linger);
         self.next_timer = self.next_timer.min(now + linger);
-        self.register(index);
+        self.mark_ready(index);
     }
 }
 
@@ -209,6 +262,30 @@ macro_rules! refusal {
         }
     }};
 }
+
+/// What a connection is told that is turned away.
+fn refused(refusal: Refusal) -> Ready {
+    if refusal == Refusal::ClientCap { CLIENT_CAP } else { NO_SLOT }
+}
+
+/// What `/-/health` and `/-/ready` say to everybody.
+macro_rules! health {
+    ($status:literal, $body:literal, $length:literal) => {{
+        const _: () = assert!($body.len() == $length, "content-length is the body's");
+        Ready {
+            line: concat!("HTTP/1.1 ", $status, "\r\n"),
+            rest: concat!(
+                "\r\ncontent-type: application/json\r\ncontent-length: ",
+                $length,
+                "\r\ncache-control: no-store\r\nconnection: close\r\n\r\n",
+                $body
+            ),
+        }
+    }};
+}
+
+const HEALTHY: Ready = health!("200 OK", r#"{"status":"ok"}"#, 15);
+const UNAVAILABLE: Ready = health!("503 Service Unavailable", r#"{"status":"unavailable"}"#, 24);
 
 /// Every slot is taken and none is idle. A slot frees within the deadlines of the slowest client, mostly at once.
 const NO_SLOT: Ready = refusal!(

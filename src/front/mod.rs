@@ -153,8 +153,8 @@ pub struct Front<N: Net> {
     joined: usize,
     watch: Box<watch::Watch>,
     pressure: Box<pressure::Pressure>,
-    clients: ClientCounts<CLIENT_TABLE>,
-    queue: FairQueue<QUEUE>,
+    clients: Box<ClientCounts<CLIENT_TABLE>>,
+    queue: Box<FairQueue<QUEUE>>,
     sharing: Sharing<Option<Stamp>>,
     writes: writes::Writes,
     events: heapless::Vec<Ready, EVENTS>,
@@ -227,8 +227,8 @@ impl<N: Net> Front<N> {
             watch: Box::new(watch::Watch::new()),
             pressure: Box::default(),
             page: Page { bytes: regions.page, len: 0 },
-            clients: ClientCounts::new(),
-            queue: FairQueue::new(),
+            clients: Box::new(ClientCounts::new()),
+            queue: Box::new(FairQueue::new()),
             sharing: Sharing::new(),
             writes: writes::Writes::new(),
             events: heapless::Vec::new(),
@@ -375,9 +375,10 @@ impl<N: Net> Front<N> {
     }
 
     fn note_events(&mut self) {
-        let events = std::mem::take(&mut self.events);
         let mut stop = false;
-        for event in &events {
+        // By their numbers: taken out and put back they would be copied twice in every turn.
+        for at in 0..self.events.len() {
+            let event = self.events[at];
             match event.token {
                 Token::Listener(at) => {
                     if let Some(listener) = self.listeners.get_mut(usize::from(at)) {
@@ -387,10 +388,9 @@ impl<N: Net> Front<N> {
                 Token::Stop => stop = true,
                 Token::Reload => self.reload_asked = true,
                 Token::Wake => {}
-                Token::Slot(id) => self.note_slot_event(id, *event),
+                Token::Slot(id) => self.note_slot_event(id, event),
             }
         }
-        self.events = events;
         // When it is known whose requests have arrived.
         if stop {
             self.drain();
@@ -406,6 +406,7 @@ impl<N: Net> Front<N> {
             let reason = match slot.state {
                 // The answer is out and FIN sent: the client's own end is the usual one.
                 State::Lingering(reason) => reason,
+                State::Refusing(_) => CloseReason::Refused,
                 state if state.reads() => CloseReason::Reset,
                 _ => CloseReason::Abandoned,
             };

@@ -33,10 +33,7 @@ impl<N: Net> Front<N> {
             *place = (label, count);
         }
         let good = match page {
-            Ops::Ready => {
-                let able = !self.heap_in_reserve && !self.drilled(Drill::LastWord);
-                self.readings.database.ready && self.draining_since.is_none() && able
-            }
+            Ops::Ready => self.is_ready(),
             _ => true,
         };
         self.metrics.falls[Fall::CacheDamaged as usize] = self.cache.counts.rests;
@@ -75,6 +72,12 @@ impl<N: Net> Front<N> {
             return 500;
         }
         if good { 200 } else { 503 }
+    }
+
+    /// Whether requests can be answered, as `/-/ready` tells.
+    pub(super) fn is_ready(&self) -> bool {
+        let able = !self.heap_in_reserve && !self.drilled(Drill::LastWord);
+        self.readings.database.ready && self.draining_since.is_none() && able
     }
 
     fn cache_page(&self) -> Cache {

@@ -2,6 +2,8 @@
 //!
 //! Gathers what `policy::admission` decides by, and carries its decisions out.
 
+use std::cell::Cell;
+
 use super::answer::unavailable;
 use super::cache::Key;
 use super::net::Net;
@@ -32,7 +34,12 @@ pub(super) struct Pressure {
     pub(super) ladder: Ladder,
     /// Requests that had been shed when the ladder was looked at last.
     pub(super) shed_before: u64,
+    /// Public slots that were in use when they were counted last, and until when that may be told.
+    pool: Cell<(usize, Micros)>,
 }
+
+/// How long the number of slots in use may be told without counting again: it weighs where requests wait for 20 ms and more.
+const POOL_AGE: Micros = MS;
 
 const _: () = assert!(size_of::<Pressure>() <= PRESSURE_BYTES);
 
@@ -134,9 +141,20 @@ impl<N: Net> Front<N> {
             wait,
             begin: limits.shed_wait_ms * MS,
             patience: limits.queue_ms * MS,
-            pool: (self.pool_use(), SLOTS),
+            pool: (self.recent_pool_use(), SLOTS),
             turn: 0,
         }
+    }
+
+    /// What [`Front::pool_use`] gave within the last millisecond: each request asks, and counting looks at every slot.
+    fn recent_pool_use(&self) -> usize {
+        let (pool, until) = self.pressure.pool.get();
+        if self.now < until {
+            return pool;
+        }
+        let pool = self.pool_use();
+        self.pressure.pool.set((pool, self.now + POOL_AGE));
+        pool
     }
 
     /// Public slots that could not be had by closing an idle connection.
@@ -222,6 +240,10 @@ impl<N: Net> Front<N> {
                 "database-io" => Ended::Failed(Cause::Io),
                 "database-corrupt" => Ended::Failed(Cause::Corrupt),
                 "query-timeout" => Ended::Failed(Cause::Timeout),
+                "query-failed" | "database-error" => {
+                    self.metrics.refused_statements += 1;
+                    Ended::Well
+                }
                 // The loop tries to open it ten times a second.
                 "no-database" => return,
                 _ => Ended::Well,

@@ -23,8 +23,10 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 impl<N: Net> Front<N> {
     /// Takes a connection as far as it goes now. Bounded by `PIPELINE` answers; a connection with more is ready again.
     pub(super) fn drive(&mut self, index: u16) {
-        if let State::Lingering(reason) = self.slots.peek(index).state {
-            return self.linger(index, reason);
+        match self.slots.peek(index).state {
+            State::Lingering(reason) => return self.linger(index, reason),
+            State::Refusing(refusal) => return self.hear(index, refusal),
+            _ => {}
         }
         if self.slots.peek(index).state == State::Free || !self.flush_before_reading(index) {
             return;

@@ -11,7 +11,7 @@ use core::net::IpAddr;
 use super::MS;
 use crate::job::{Exchange, Micros, SlotId, Task};
 use crate::memory::Chain;
-use crate::ops::metrics::CloseReason;
+use crate::ops::metrics::{CloseReason, Refusal};
 use crate::policy::clients::Client;
 
 /// No deadline.
@@ -53,16 +53,18 @@ pub enum State {
     Joined,
     /// Closes when its output has been taken.
     Closing(CloseReason),
+    /// To be turned away: what it asks is awaited for a moment, because health checks are answered all the same.
+    Refusing(Refusal),
     /// Output taken and FIN sent: reads and discards so that the answer is not lost to a reset.
     Lingering(CloseReason),
 }
 
 impl State {
     /// All names, in the order of [`State::number`].
-    pub const LABELS: [&'static str; 10] =
-        ["free", "first_byte", "idle", "head", "body", "queued", "running", "joined", "closing", "lingering"];
+    pub const LABELS: [&'static str; 11] =
+        ["free", "first_byte", "idle", "head", "body", "queued", "running", "joined", "closing", "lingering", "refusing"];
 
-    /// A number below 10.
+    /// A number below 11.
     pub const fn number(self) -> usize {
         match self {
             State::Free => 0,
@@ -75,6 +77,7 @@ impl State {
             State::Joined => 7,
             State::Closing(_) => 8,
             State::Lingering(_) => 9,
+            State::Refusing(_) => 10,
         }
     }
 

@@ -72,6 +72,7 @@ impl<N: Net> Front<N> {
                 self.answer_queue_timeout(index);
                 self.drive(index);
             }
+            State::Refusing(refusal) => self.answer_turned_away(index, refusal, b""),
             State::Closing(reason) | State::Lingering(reason) => self.close(index, reason),
         }
     }

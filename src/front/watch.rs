@@ -163,6 +163,7 @@ impl<N: Net> Front<N> {
         self.watch.next_at = self.now + S;
         let counters = self.watched_counters();
         self.watch.gains.show(counters, self.now);
+        self.metrics.accept_queue = std::mem::take(&mut self.metrics.recent_accepts);
         self.watch.gaps.show(std::mem::take(&mut self.metrics.recent_gap), self.now);
         let recent = Recent { queue_wait: std::mem::take(&mut self.metrics.recent_queue_wait), gap: self.watch.gaps.get() };
         let values = self.alert_values(&recent);

@@ -23,6 +23,8 @@ pub(super) fn put_metrics(all: &Snapshot, out: &mut impl Write) -> fmt::Result {
         "Jobs put back because of another process's lock.",
         metrics.busy_retries,
     )?;
+    let refused = "Queries that SQLite refused to prepare or to run.";
+    single(out, "flagstone_refused_statements_total", "counter", refused, metrics.refused_statements)?;
     single(out, "flagstone_database_reopens_total", "counter", "Reopenings because the file was replaced.", metrics.reopens)?;
     single(out, "flagstone_panics_total", "counter", "Panics caught.", metrics.panics)?;
     single(out, "flagstone_turns_total", "counter", "Turns of the event loop.", metrics.turns)?;

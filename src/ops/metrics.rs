@@ -163,9 +163,14 @@ pub struct Durations {
 impl Durations {
     /// Counts one observation in microseconds.
     pub fn observe(&mut self, micros: u64) {
+        self.observe_often(micros, 1);
+    }
+
+    /// Counts so many that took equally long.
+    pub fn observe_often(&mut self, micros: u64, count: u64) {
         let bucket = DURATION_BOUNDS.partition_point(|&bound| bound < micros);
-        self.buckets[bucket] += 1;
-        self.sum += micros;
+        self.buckets[bucket] += count;
+        self.sum += count * micros;
     }
 }
 
@@ -190,6 +195,10 @@ pub struct Metrics {
     pub shed: [u64; 4],
     /// Accepts that failed for want of descriptors.
     pub accept_failures: u64,
+    /// The most connections that one turn found waiting to be accepted, since somebody looked.
+    pub recent_accepts: u64,
+    /// The same, over the second before.
+    pub accept_queue: u64,
     /// Bytes read from clients.
     pub received_bytes: u64,
     /// Bytes written to clients.
@@ -212,6 +221,8 @@ pub struct Metrics {
     pub abandoned_jobs: u64,
     /// Jobs put back because the database was locked.
     pub busy_retries: u64,
+    /// Jobs whose statement SQLite refused to prepare or to run.
+    pub refused_statements: u64,
     /// Batches of writes handed to the back.
     pub batches: u64,
     /// Writes in them.
@@ -256,6 +267,8 @@ impl Metrics {
             refused: [0; Refusal::ALL.len()],
             shed: [0; 4],
             accept_failures: 0,
+            recent_accepts: 0,
+            accept_queue: 0,
             received_bytes: 0,
             sent_bytes: 0,
             writes: 0,
@@ -267,6 +280,7 @@ impl Metrics {
             query_timeouts: 0,
             abandoned_jobs: 0,
             busy_retries: 0,
+            refused_statements: 0,
             batches: 0,
             batched_writes: 0,
             largest_batch: 0,

@@ -61,7 +61,9 @@ pub(super) fn put_connections(all: &Snapshot, out: &mut impl Write) -> fmt::Resu
         "counter",
         "Accepts that failed for want of descriptors.",
         all.metrics.accept_failures,
-    )
+    )?;
+    let waiting = "The most connections that waited to be accepted at once, within the last second.";
+    single(out, "flagstone_accept_queue", "gauge", waiting, all.metrics.accept_queue)
 }
 
 /// Members of the status page.

@@ -50,10 +50,14 @@ fn one_more_than_all_slots_is_turned_away_while_all_are_busy() {
     let before = probe.refused("slots_full");
     for _ in 0..3 * REFUSAL_SLOTS {
         let mut newcomer = Wire::to(server.address);
-        is_full(&newcomer.answer(), 503, "slots-full");
+        is_full(&newcomer.ask("/tables/sensors/1"), 503, "slots-full");
         newcomer.ends("turned away");
     }
-    assert_eq!(probe.refused("slots_full"), before + 3 * REFUSAL_SLOTS as u64);
+    // One that asks nothing is told the same.
+    let mut silent = Wire::to(server.address);
+    is_full(&silent.answer(), 503, "slots-full");
+    silent.ends("turned away");
+    assert_eq!(probe.refused("slots_full"), before + 3 * REFUSAL_SLOTS as u64 + 1);
     // Nobody who was there has lost anything.
     for wire in &mut wires {
         wire.send(OTHER_HALF);
@@ -141,6 +145,19 @@ fn a_connection_whose_request_has_arrived_is_not_idle_any_more() {
 }
 
 #[test]
+fn those_who_wait_to_be_accepted_are_counted() {
+    let server = Server::with(SQL);
+    let mut probe = Probe::of(&server);
+    assert!(probe.metric("flagstone_accept_queue") < 7, "and with that the probe is in");
+    server.freeze();
+    let wires: Vec<Wire> = (0..7).map(|_| Wire::to(server.address)).collect();
+    server.thaw();
+    probe.wait_for("they are seen", |probe| probe.metric("flagstone_accept_queue") == 7);
+    probe.wait_for("and no more", |probe| probe.metric("flagstone_accept_queue") == 0);
+    drop(wires);
+}
+
+#[test]
 fn one_client_may_hold_so_many_slots_and_local_tools_any_number() {
     let server = Server::with(SQL);
     let mut probe = Probe::of(&server);
@@ -182,6 +199,32 @@ fn operators_are_answered_when_every_public_slot_is_busy() {
     for page in ["/-/ready", "/-/status", "/-/metrics", "/-/budget"] {
         assert_eq!(Wire::to(ops).ask(page).status, 200, "{page}");
     }
+    drop(wires);
+}
+
+/// A monitor is to learn that the server is alive, and not that others keep it busy.
+#[test]
+fn a_health_check_gets_through_when_every_slot_is_taken() {
+    let (server, ops) = with_ops(Start::new());
+    let wires = fill(&server);
+    let mut probe = Probe::at(ops);
+    probe.wait_for("all slots hold half a request", |probe| probe.connections("head") == SLOTS as u64);
+    let before = probe.refused("slots_full");
+    for target in ["/-/health", "/-/ready"] {
+        let mut at_once = Wire::to(server.address);
+        let answer = at_once.ask(target);
+        assert_eq!((answer.status, answer.text()), (200, r#"{"status":"ok"}"#.to_owned()));
+        assert_eq!(answer.field("content-type"), Some("application/json"));
+        at_once.ends("answered");
+        // The server sees the connection before the request.
+        let mut late = Wire::to(server.address);
+        probe.wait_for("it is heard", |probe| probe.connections("refusing") == 1);
+        assert_eq!(late.ask(target).status, 200);
+        late.ends("answered");
+    }
+    assert_eq!(probe.refused("slots_full"), before, "none of them was refused");
+    is_full(&Wire::to(server.address).ask("/-/healthy"), 503, "slots-full");
+    is_full(&Wire::to(server.address).ask("/-/metrics"), 503, "slots-full");
     drop(wires);
 }
 

@@ -32,6 +32,9 @@ pub enum Step {
 }
 
 /// A state as it was first seen; a connection that was served meanwhile is seen anew.
+/// How long the request of a connection is awaited that is to be turned away.
+const HEARING_MS: u64 = 200;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     id: SlotId,
@@ -52,6 +55,7 @@ impl Seen {
             State::Body => config.body_ms,
             State::Queued | State::Joined => config.queue_ms,
             State::Lingering(_) => config.linger_ms,
+            State::Refusing(_) => HEARING_MS,
             State::Free | State::Running | State::Closing(_) => return None,
         };
         Some(limit * 1000)

@@ -58,6 +58,8 @@ pub struct Ledger {
     pub answered_to: u64,
     /// Answers that speak of a state, to be judged by it.
     pub told: Vec<Told>,
+    /// Whether the connection stands where those do that are turned away.
+    pub turned_away: bool,
     /// Set with the answer that must be the last.
     pub last: Option<Last>,
     continued: bool,
@@ -90,6 +92,7 @@ impl Ledger {
             answers: 0,
             answered_to: 0,
             told: Vec::new(),
+            turned_away: false,
             last: None,
             continued: false,
             reading: Reading::Head(Vec::new()),
@@ -110,6 +113,11 @@ impl Ledger {
                 asked.floor = version;
             }
         }
+    }
+
+    /// Whether the connection is turned away, or was.
+    pub fn is_refused(&self) -> bool {
+        self.turned_away || self.last == Some(Last::Refused)
     }
 
     /// Whether the front stands in the middle of an answer.
@@ -172,8 +180,12 @@ impl Ledger {
         self.continued = false;
         let mut slugs = Vec::new();
         let mut id = None;
-        let bodyless = if self.read == 0 && answer.close {
-            slugs = vec!["slots-full", "client-cap"];
+        let bodyless = if (self.read == 0 || self.turned_away) && answer.close {
+            // Health checks are answered all the same.
+            let checks = self.asked.front().is_some_and(|asked| matches!(asked.want, Want::Page) && asked.start < self.read);
+            if !checks {
+                slugs = vec!["slots-full", "client-cap"];
+            }
             self.last = Some(Last::Refused);
             false
         } else if answer.status == 408 {

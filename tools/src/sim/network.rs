@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use flagstone::front::net::{Accepted, EVENTS, Net, Peer, Ready, Token};
+use flagstone::front::slots::Part;
 use flagstone::job::{Micros, SlotId};
 
 use super::ledger::Last;
@@ -172,7 +173,7 @@ impl World {
         connection.last_activity = now;
         connection.outbound += count;
         let (actor, closed, peer) = (connection.actor, connection.client_closed, connection.peer);
-        let refused = connection.ledger.last == Some(Last::Refused) && before.is_none();
+        let refused = connection.ledger.last == Some(Last::Refused) && before.is_none() && !connection.ledger.turned_away;
         if refused {
             self.judge_refusal(id, peer);
         }
@@ -182,7 +183,7 @@ impl World {
 
     /// A connection is turned away only when its client has all it may, or the table is full.
     fn judge_refusal(&self, id: usize, peer: std::net::SocketAddr) {
-        let served = |connection: &&Connection| connection.slot.is_some() && connection.ledger.last != Some(Last::Refused);
+        let served = |connection: &&Connection| connection.slot.is_some() && !connection.ledger.is_refused();
         let open = self.connections.iter().filter(served).count();
         let full = open >= flagstone::budget::SLOTS;
         let capped = self.open_from(peer) >= flagstone::budget::SLOTS_PER_CLIENT;
@@ -289,6 +290,11 @@ impl Net for SimNet {
         world.trace(|| format!("connection {}: {slot:?}", socket.connection));
         let connection = &mut world.connections[socket.connection];
         (connection.slot, connection.registered) = (Some(slot), true);
+        connection.ledger.turned_away = Part::of(usize::from(slot.index)) == Part::Refusal;
+        if connection.ledger.turned_away {
+            let peer = connection.peer;
+            world.judge_refusal(socket.connection, peer);
+        }
         world.by_slot[usize::from(slot.index)] = Some(socket.connection);
         // What is ready already is an edge, and an empty buffer is.
         world.wake(socket.connection);

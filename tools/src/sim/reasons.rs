@@ -35,7 +35,7 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
     let accepted = connection.accepted.unwrap_or(0);
     let timed_out = ledger.last == Some(Last::Timeout) && !mid;
     // Turned away, and gone before it could be told.
-    let unheard = !connection.registered && connection.reset;
+    let unheard = (!connection.registered && connection.reset) || ledger.turned_away;
     let wordless = output_was_full && partial;
     CloseReason::ALL
         .iter()
@@ -57,7 +57,11 @@ pub fn fitting(world: &World, dropped: Dropped, output_was_full: bool) -> Vec<Cl
             CloseReason::WriteTimeout => {
                 (!whole || partial) && connection.is_stuck(dropped.at, config.write_ms * MS - SLACK, PROGRESS_BYTES)
             }
-            CloseReason::TooSlow => (!whole || partial) && connection.is_stuck(dropped.at, STALLED - SLACK, PROGRESS_BYTES),
+            // Who has said nothing for so long makes room for others, too.
+            CloseReason::TooSlow => {
+                (!whole || partial) && connection.is_stuck(dropped.at, STALLED - SLACK, PROGRESS_BYTES)
+                    || ledger.read == 0 && past(accepted, STALLED / MS)
+            }
             CloseReason::Reclaimed => quiet,
             CloseReason::Refused => ledger.last == Some(Last::Refused) || unheard || owed && output_was_full,
             CloseReason::Drained => world.stopping,

@@ -14,7 +14,7 @@ use flagstone::job::{Micros, SlotId};
 
 use super::actor::Actor;
 use super::database::Database;
-use super::ledger::{Last, Ledger, Moment};
+use super::ledger::{Ledger, Moment};
 use super::options::{Fault, Options};
 use super::random::Random;
 
@@ -378,7 +378,7 @@ impl World {
             connection.slot.is_some()
                 && connection.listener == 0
                 && connection.peer.ip() == peer.ip()
-                && connection.ledger.last != Some(Last::Refused)
+                && !connection.ledger.is_refused()
         };
         self.connections.iter().filter(open).count()
     }
