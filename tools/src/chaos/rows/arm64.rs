@@ -25,6 +25,7 @@ pub const ROWS: &[Row] = &[Row {
     fresh_gap: Duration::from_secs(3),
     // The emulator's own memory is beside the server's.
     weighs: false,
+    quick: true,
     prepare: emulated,
     run: arm64,
     ..Row::BLANK
