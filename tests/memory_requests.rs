@@ -226,7 +226,7 @@ fn what_is_resident_is_what_the_sheet_says() {
         + 320 * server.setting("ROUTES")
         + 192 * server.setting("ROUTE_PARAMS")
         + 40 * 1024;
-    let slots = connections * (1024 + flagstone::budget::REPEAT_BYTES + 128);
+    let slots = connections * (1024 + flagstone::budget::REPEAT_BYTES + 320);
     let rows = server.operate("GET", "/-/budget", "").json()["process"].as_array().expect("rows").clone();
     let admission = rows.iter().find(|row| row["name"] == "admission").and_then(|row| row["bytes"].as_u64()).expect("a row");
     let planned = 64 * 1024 + slots + values + configuration + admission as usize + flagstone::budget::cache_state_bytes(entries);

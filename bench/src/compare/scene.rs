@@ -79,6 +79,7 @@ bench = \"sha256:{digest}\"
 cache = \"{cache}\"
 single_flight = \"{cache}\"
 [limits]
+shed_wait = \"2s\"
 route_query = \"30s\"
 [tables]
 expose = [\"items\"]
