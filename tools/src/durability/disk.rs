@@ -211,14 +211,20 @@ impl Ext4 {
     }
 
     fn mount(&mut self, target: &Path) -> io::Result<()> {
-        let device = run("losetup", &["-f".as_ref(), "--show".as_ref(), self.image.as_os_str()])?;
-        self.device = PathBuf::from(device.trim());
-        let held = File::open(&self.device);
-        // While it is held this only makes it go with the last of its owners; so it goes even when this program is killed.
-        run("losetup", &["-d".as_ref(), self.device.as_os_str()])?;
-        let mounted = mount(&self.device, target, "ext4", MountFlags::empty(), Some(c"errors=remount-ro"));
-        drop(held?);
-        Ok(mounted?)
+        // The device is made so that it goes with the last of its owners: at whatever moment this program is killed.
+        let options = "loop,errors=remount-ro".as_ref();
+        run(
+            "mount",
+            &["-n".as_ref(), "-t".as_ref(), "ext4".as_ref(), "-o".as_ref(), options, self.image.as_os_str(), target.as_os_str()],
+        )?;
+        let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+        let device = mounts.lines().find_map(|line| {
+            let mut fields = line.split(' ');
+            let device = fields.next()?;
+            (Path::new(fields.next()?) == target).then(|| PathBuf::from(device))
+        });
+        self.device = device.ok_or_else(|| Error::other("what was mounted is not in /proc/self/mounts"))?;
+        Ok(())
     }
 }
 
