@@ -9,7 +9,7 @@ use super::judge::kind;
 use super::net::Net;
 use super::paths::kept_slices;
 use super::slots::{NEVER, Slot, State};
-use super::write::send_ready;
+use super::write::{join, send_ready};
 use super::{Front, MS, QUEUE};
 use crate::api::problem::Problem;
 use crate::api::route::Route;
@@ -387,12 +387,7 @@ impl<N: Net> Front<N> {
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         let piece;
         if total <= prefix + room.len() {
-            // One piece costs less to copy than several cost the kernel to look at.
-            let mut end = 0;
-            for slice in &slices[1..] {
-                room[end..end + slice.len()].copy_from_slice(slice);
-                end += slice.len();
-            }
+            join(&slices[1..], room);
             piece = [IoSlice::new(&self.head[..total])];
             slices = &piece;
         }

@@ -246,17 +246,19 @@ pub(super) struct Ready {
     rest: &'static str,
 }
 
-macro_rules! refusal {
-    ($status:literal, $retry:literal, $body:literal, $length:literal) => {{
+macro_rules! ready {
+    ($status:literal, $type:literal, $fields:literal, $body:literal, $length:literal) => {{
         const _: () = assert!($body.len() == $length, "content-length is the body's");
         Ready {
             line: concat!("HTTP/1.1 ", $status, "\r\n"),
             rest: concat!(
-                "\r\ncontent-type: application/problem+json\r\ncontent-length: ",
+                "\r\ncontent-type: ",
+                $type,
+                "\r\ncontent-length: ",
                 $length,
-                "\r\nretry-after: ",
-                $retry,
-                "\r\ncache-control: no-store\r\nconnection: close\r\n\r\n",
+                "\r\n",
+                $fields,
+                "cache-control: no-store\r\nconnection: close\r\n\r\n",
                 $body
             ),
         }
@@ -269,35 +271,23 @@ fn refused(refusal: Refusal) -> Ready {
 }
 
 /// What `/-/health` and `/-/ready` say to everybody.
-macro_rules! health {
-    ($status:literal, $body:literal, $length:literal) => {{
-        const _: () = assert!($body.len() == $length, "content-length is the body's");
-        Ready {
-            line: concat!("HTTP/1.1 ", $status, "\r\n"),
-            rest: concat!(
-                "\r\ncontent-type: application/json\r\ncontent-length: ",
-                $length,
-                "\r\ncache-control: no-store\r\nconnection: close\r\n\r\n",
-                $body
-            ),
-        }
-    }};
-}
-
-const HEALTHY: Ready = health!("200 OK", r#"{"status":"ok"}"#, 15);
-const UNAVAILABLE: Ready = health!("503 Service Unavailable", r#"{"status":"unavailable"}"#, 24);
+const HEALTHY: Ready = ready!("200 OK", "application/json", "", r#"{"status":"ok"}"#, 15);
+/// What `/-/ready` says to everybody while it is not.
+const UNAVAILABLE: Ready = ready!("503 Service Unavailable", "application/json", "", r#"{"status":"unavailable"}"#, 24);
 
 /// Every slot is taken and none is idle. A slot frees within the deadlines of the slowest client, mostly at once.
-const NO_SLOT: Ready = refusal!(
+const NO_SLOT: Ready = ready!(
     "503 Service Unavailable",
-    1,
+    "application/problem+json",
+    "retry-after: 1\r\n",
     r#"{"type":"tag:flagstone,2026:slots-full","title":"All connection slots are taken","status":503,"detail":"No slot is idle either.","hint":"Try again in a second."}"#,
     161
 );
 
-const CLIENT_CAP: Ready = refusal!(
+const CLIENT_CAP: Ready = ready!(
     "429 Too Many Requests",
-    1,
+    "application/problem+json",
+    "retry-after: 1\r\n",
     r#"{"type":"tag:flagstone,2026:client-cap","title":"Too many connections from one address","status":429,"detail":"This address has as many connections open as one client may.","hint":"Reuse a connection (keep-alive), or close one."}"#,
     229
 );

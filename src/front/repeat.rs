@@ -14,7 +14,7 @@ use super::entity::XCache;
 use super::net::Net;
 use super::paths::kept_slices;
 use super::slots::{Listening, Slot, State};
-use super::write::send_ready;
+use super::write::{join, send_ready};
 use crate::budget::{PIPELINE, REPEAT_BYTES};
 use crate::http::date::DateCache;
 use crate::http::etag::EntityTag;
@@ -186,13 +186,8 @@ impl<N: Net> Front<N> {
             }
             return Ok(true);
         }
-        // One piece costs less to copy than several cost the kernel to look at.
-        let mut end = 0;
-        for slice in &slices[..count] {
-            self.head[end..end + slice.len()].copy_from_slice(slice);
-            end += slice.len();
-        }
-        self.send_pieces(index, end, asked)
+        let length = join(&slices[..count], self.head);
+        self.send_pieces(index, length, asked)
     }
 
     /// Tells a client that it has the answer already, as often as it asked.

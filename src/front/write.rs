@@ -126,6 +126,17 @@ impl<N: Net> Front<N> {
     }
 }
 
+/// Puts slices together at the beginning of `into`, which holds them, where one piece costs less to copy than several cost the kernel to
+/// look at; their length.
+pub(super) fn join(slices: &[IoSlice], into: &mut [u8]) -> usize {
+    let mut end = 0;
+    for slice in slices {
+        into[end..end + slice.len()].copy_from_slice(slice);
+        end += slice.len();
+    }
+    end
+}
+
 /// Sends bytes that stand ready: `at_once` when nothing asked behind them could share the call and nothing stands before them, and what the
 /// socket does not take by way of the output queue. Whether the connection is still there.
 ///

@@ -9,7 +9,7 @@ use super::version;
 /// What counts here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// `valgrind --tool=callgrind`. Its processor is the same on every machine, so that glibc takes the same functions.
+    /// `valgrind --tool=callgrind`. Its processor has AVX2 at most, so that glibc takes the same functions on all that have it.
     Callgrind,
     /// `perf stat`, where the kernel and the machine lend their counters.
     Perf,

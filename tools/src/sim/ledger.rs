@@ -182,8 +182,8 @@ impl Ledger {
         let mut id = None;
         let bodyless = if (self.read == 0 || self.turned_away) && answer.close {
             // Health checks are answered all the same.
-            let checks = self.asked.front().is_some_and(|asked| matches!(asked.want, Want::Page) && asked.start < self.read);
-            if !checks {
+            let page = self.asked.front().is_some_and(|asked| matches!(asked.want, Want::Page) && asked.start < self.read);
+            if !(page && answer.status == 200) {
                 slugs = vec!["slots-full", "client-cap"];
             }
             self.last = Some(Last::Refused);
