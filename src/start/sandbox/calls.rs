@@ -1,14 +1,16 @@
 //! Which system calls a serving process may make: few, none of which makes memory grow, starts a program or opens a connection.
 //!
-//! A filter has one answer for what it refuses, and three are needed, so there are several; the kernel asks all and takes the strictest. Calls
-//! that every filter lets pass whatever their arguments are cost nothing: the kernel keeps them in a bitmap.
+//! A filter has one answer for what it refuses, and three are needed, so there are several, one behind the other in one program: the kernel
+//! takes as long to enter a program as to run it. Calls that are let pass whatever their arguments are cost nothing: it keeps them in a bitmap.
 
 use std::collections::BTreeMap;
 
 use libc::c_long;
 use seccompiler::SeccompCmpArgLen::{Dword, Qword};
 use seccompiler::SeccompCmpOp::{Eq, Ge, Gt, MaskedEq, Ne};
-use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, sock_filter,
+};
 
 /// What the wal-index may take of shared memory.
 const WAL_INDEX_BYTES: u64 = crate::budget::WAL_INDEX_KIB as u64 * 1024;
@@ -128,7 +130,7 @@ const ANY_HERE: &[c_long] = &[];
 
 /// The filters, ready for the kernel.
 pub struct Filters {
-    programs: Vec<BpfProgram>,
+    program: BpfProgram,
 }
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
@@ -139,8 +141,8 @@ impl Filters {
     /// # Errors
     /// In words, where seccompiler does not know the machine.
     pub fn new(refusal: Refusal) -> Result<Filters, String> {
-        let build = || -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
-            Ok(vec![
+        let build = || -> Result<BpfProgram, seccompiler::BackendError> {
+            Ok(chained([
                 // How the kernel itself says no to brk: with a break that is not the one asked for. libc takes an error for an address.
                 filter([(libc::SYS_brk, Vec::new())].into(), SeccompAction::Allow, refusal.or(0))?,
                 filter(growing()?, SeccompAction::Allow, refusal.or(libc::ENOMEM))?,
@@ -151,9 +153,9 @@ impl Filters {
                     SeccompAction::Errno(libc::ENOMEM as u32),
                 )?,
                 filter(allowed()?, refusal.or(libc::EPERM), SeccompAction::Allow)?,
-            ])
+            ]))
         };
-        build().map(|programs| Filters { programs }).map_err(|error| error.to_string())
+        build().map(|program| Filters { program }).map_err(|error| error.to_string())
     }
 
     /// Puts them in force for this thread.
@@ -161,8 +163,7 @@ impl Filters {
     /// # Errors
     /// What the kernel says: EINVAL where it has no seccomp, and under an emulator of another processor.
     pub fn enter(&self) -> Result<(), String> {
-        // The last one refuses what is needed to put it in force.
-        self.programs.iter().try_for_each(|program| seccompiler::apply_filter(program)).map_err(|error| match error {
+        seccompiler::apply_filter(&self.program).map_err(|error| match error {
             seccompiler::Error::Seccomp(error) => error.to_string(),
             other => other.to_string(),
         })
@@ -201,6 +202,22 @@ fn allowed() -> Result<Rules, seccompiler::BackendError> {
 fn rule(conditions: &[(u8, SeccompCmpArgLen, SeccompCmpOp, u64)]) -> Result<SeccompRule, seccompiler::BackendError> {
     let made = conditions.iter().map(|(at, width, how, value)| SeccompCondition::new(*at, width.clone(), how.clone(), *value));
     SeccompRule::new(made.collect::<Result<_, _>>()?)
+}
+
+/// One program of several: what one lets pass the next one is asked about.
+fn chained<const N: usize>(programs: [BpfProgram; N]) -> BpfProgram {
+    let mut chain = BpfProgram::new();
+    for (at, mut program) in programs.into_iter().enumerate() {
+        let length = program.len();
+        let lets_pass = |of: &sock_filter| u32::from(of.code) == libc::BPF_RET && of.k == libc::SECCOMP_RET_ALLOW;
+        for (place, instruction) in program.iter_mut().enumerate().filter(|(_, instruction)| at + 1 < N && lets_pass(instruction))
+        {
+            *instruction =
+                sock_filter { code: (libc::BPF_JMP | libc::BPF_JA) as u16, jt: 0, jf: 0, k: (length - place - 1) as u32 };
+        }
+        chain.extend(program);
+    }
+    chain
 }
 
 fn filter(rules: Rules, otherwise: SeccompAction, matched: SeccompAction) -> Result<BpfProgram, seccompiler::BackendError> {
