@@ -52,7 +52,10 @@ fn mixed_load(server: &Server) {
         assert_eq!(server.get("/tables/t?b=eq.1").status, 400);
         assert_eq!(server.request("POST", "/tables/t", &[]).status, 405);
         assert_eq!(server.get_with(DISPLAY, "/api/kept").status, 200);
-        assert!(matches!(server.get_with("guessed", "/api/kept").status, 401 | 429));
+        // Seven times a load: two loads stay below the alert of those who try tokens, whose line would depend on the machine's speed.
+        if round % 3 == 0 {
+            assert!(matches!(server.get_with("guessed", "/api/kept").status, 401 | 429));
+        }
         assert_eq!(server.get("/api/count").text(), "2000");
         server.status();
     }
