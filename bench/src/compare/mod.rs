@@ -1,6 +1,7 @@
 //! Flagstone beside every other server that is installed: the same bytes, the same load, the same machine, in turns.
 
 pub mod case;
+pub mod in_process;
 pub mod measure;
 pub mod options;
 pub mod peer;
@@ -18,7 +19,7 @@ use self::measure::{Sample, SlowQuery};
 use self::options::Plan;
 use self::peer::{Peer, Running};
 use self::scene::Scene;
-use self::table::{Compared, Line, Results};
+use self::table::{Compared, IN_PROCESS, Line, Results};
 use crate::machine::{self, Cores};
 use crate::serve::scratch::Scratch;
 use crate::serve::{fetch, server};
@@ -35,7 +36,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> io::Result<bool> {
     let scene = Scene::make(folder.path(), folder.path())?;
     let venv = fs::canonicalize(&plan.venv).unwrap_or_else(|_| plan.venv.clone());
     let mut results = Results::default();
-    let mut comparison = Comparison { plan, stop, running: Vec::new() };
+    let mut comparison = Comparison { plan, stop, scene: &scene, cores, running: Vec::new() };
     let wanted = Peer::ALL.into_iter().filter(|peer| peer.is_ours() || plan.peers.contains(peer));
     let wanted: Vec<Peer> = wanted.filter(|&peer| comparison.needs(peer)).collect();
     for peer in wanted {
@@ -83,6 +84,8 @@ fn write_report(folder: &Path, results: &Results, setup: &str) -> io::Result<()>
 struct Comparison<'a> {
     plan: &'a Plan,
     stop: &'a AtomicBool,
+    scene: &'a Scene,
+    cores: Cores,
     running: Vec<Running>,
 }
 
@@ -113,8 +116,8 @@ impl Comparison<'_> {
     /// One case: each peer's answer is looked at, then all are measured in turn, round by round.
     fn compare(&self, case: &Case, results: &mut Results) -> io::Result<Compared> {
         let mut right: Vec<(&Running, &str, Vec<Sample>)> = Vec::new();
-        for running in &self.running {
-            let Some((_, path)) = case.paths.iter().find(|(peer, _)| *peer == running.peer) else { continue };
+        for (peer, path) in case.paths {
+            let Some(running) = self.running.iter().find(|running| running.peer == *peer) else { continue };
             match objection(running, case, path) {
                 None => right.push((running, path, Vec::new())),
                 Some(objection) => {
@@ -123,7 +126,7 @@ impl Comparison<'_> {
                 }
             }
         }
-        let mut beside = Vec::new();
+        let (mut beside, mut in_process) = (Vec::new(), Vec::new());
         for _ in 0..self.plan.rounds {
             for (running, path, samples) in &mut right {
                 samples.push(measure::sample(running, case, path, self.plan.seconds, self.stop)?);
@@ -133,10 +136,16 @@ impl Comparison<'_> {
                     query.end()?;
                 }
             }
+            if let Some((sql, parameter)) = case.in_process {
+                machine::pin(self.cores.server)?;
+                in_process.push(in_process::sample(&self.scene.database, sql, parameter, self.plan.seconds)?);
+                machine::pin(self.cores.driver)?;
+            }
         }
-        let mut lines: Vec<Line> =
-            right.iter().filter_map(|(running, _, samples)| Line::of(running.peer, running.peer.name(), samples)).collect();
-        lines.extend(Line::of(Peer::Flagstone, "flagstone, a query of 3 s running", &beside));
+        let peers = right.iter().map(|(running, _, samples)| Line::of(running.peer.name(), running.peer.is_ours(), samples));
+        let mut lines: Vec<Line> = peers.flatten().collect();
+        lines.extend(Line::of("flagstone, a query of 3 s running", true, &beside));
+        lines.extend(Line::of(IN_PROCESS, false, &in_process));
         Ok(Compared { case: *case, lines })
     }
 }

@@ -37,7 +37,7 @@ fn bar(out: &mut String, compared: &Compared, line: &Line, top: f64) {
     let longest = compared.lines.iter().map(|line| line.cpu.most).fold(f64::MIN_POSITIVE, f64::max);
     let scale = (WIDTH - LABELS - FIGURES) / longest;
     let (length, least, most) = (line.cpu.median * scale, line.cpu.least * scale, line.cpu.most * scale);
-    let colour = if line.peer.is_ours() { OURS } else { OTHERS };
+    let colour = if line.ours { OURS } else { OTHERS };
     let (middle, baseline) = (top - BAR / 4.0, top);
     let _ = writeln!(
         out,
@@ -77,14 +77,12 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::super::case::CASES;
     use super::super::measure::Sample;
-    use super::super::peer::Peer;
     use super::*;
 
     #[test]
     fn every_line_has_a_bar_and_text_is_escaped() {
         let sample = Sample { cpu_us: 2.0, rate: 1.0, p50_us: 1.0, p99_us: 1.0, clean: true };
-        let lines: Vec<Line> =
-            [Peer::Flagstone, Peer::Nginx].iter().filter_map(|peer| Line::of(*peer, "a<b", &[sample])).collect();
+        let lines: Vec<Line> = [true, false].iter().filter_map(|&ours| Line::of("a<b", ours, &[sample])).collect();
         let results = Results { cases: vec![Compared { case: CASES[0], lines }], ..Results::default() };
         let drawing = svg(&results);
         assert_eq!(drawing.matches("<rect").count(), 2, "{drawing}");

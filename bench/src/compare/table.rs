@@ -30,13 +30,16 @@ impl Spread {
     }
 }
 
+/// The label of the line of SQLite alone.
+pub const IN_PROCESS: &str = "SQLite in process, no server";
+
 /// One peer's figures in one case.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// Whose.
-    pub peer: Peer,
     /// What it is called in this table.
     pub label: String,
+    /// Whether it is flagstone's.
+    pub ours: bool,
     /// Microseconds of processor time an answer.
     pub cpu: Spread,
     /// Answers a second.
@@ -51,11 +54,11 @@ pub struct Line {
 
 impl Line {
     /// Of all rounds; `None` without any.
-    pub fn of(peer: Peer, label: &str, samples: &[Sample]) -> Option<Line> {
+    pub fn of(label: &str, ours: bool, samples: &[Sample]) -> Option<Line> {
         let spread = |value: fn(&Sample) -> f64| Spread::of(samples.iter().map(value));
         Some(Line {
-            peer,
             label: label.to_owned(),
+            ours,
             cpu: spread(|sample| sample.cpu_us)?,
             rate: spread(|sample| sample.rate)?,
             p50: spread(|sample| sample.p50_us)?,
@@ -77,7 +80,14 @@ pub struct Compared {
 impl Compared {
     /// Flagstone's line; there is one as soon as anything was measured.
     pub fn ours(&self) -> Option<&Line> {
-        self.lines.iter().find(|line| line.peer.is_ours())
+        self.lines.first()
+    }
+
+    /// What an answer of the database costs beyond a cached one, in microseconds and beside SQLite alone.
+    fn beyond_a_hit(&self) -> Option<(f64, f64)> {
+        let cpu = |label: &str| Some(self.lines.iter().find(|line| line.label == label)?.cpu.median);
+        let beyond = cpu(Peer::Uncached.name())? - cpu(Peer::Flagstone.name())?;
+        Some((beyond, beyond / cpu(IN_PROCESS)?))
     }
 }
 
@@ -111,6 +121,9 @@ impl Results {
             );
             for line in &compared.lines {
                 out.push_str(&row(line, compared.ours()));
+            }
+            if let Some((micros, times)) = compared.beyond_a_hit() {
+                let _ = writeln!(out, "    beyond a cached answer: {micros:.2} us, {times:.2} times SQLite in process");
             }
         }
         out.push_str("\nmemory KiB            idle RSS   idle own   peak RSS   peak own\n");
@@ -153,13 +166,16 @@ mod tests {
     #[test]
     fn the_table_sets_each_peer_beside_flagstone_and_tells_what_failed() {
         let sample = |cpu_us, clean| Sample { cpu_us, rate: 1000.0, p50_us: 5.0, p99_us: 9.0, clean };
-        let lines = [(Peer::Flagstone, 2.0, true), (Peer::Nginx, 6.0, false)]
-            .map(|(peer, cpu, clean)| Line::of(peer, peer.name(), &[sample(cpu, clean)]).expect("a sample"));
+        let lines =
+            [("flagstone uncached", 5.0, true), ("flagstone", 2.0, true), ("nginx", 15.0, false), (IN_PROCESS, 1.5, true)].map(
+                |(label, cpu, clean)| Line::of(label, label.starts_with("flagstone"), &[sample(cpu, clean)]).expect("a sample"),
+            );
         let compared = Compared { case: super::super::case::CASES[0], lines: lines.to_vec() };
         let results = Results { cases: vec![compared], notes: vec!["h2o: not installed".into()], ..Results::default() };
         let text = results.text("set-up");
         let nginx = text.lines().find(|line| line.contains("nginx")).expect("its line");
         assert!(nginx.contains("3.00") && nginx.ends_with("not clean"), "{text}");
         assert!(text.contains("h2o: not installed"), "{text}");
+        assert!(text.contains("beyond a cached answer: 3.00 us, 2.00 times"), "{text}");
     }
 }
