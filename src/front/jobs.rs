@@ -92,7 +92,7 @@ impl<N: Net> Front<N> {
             self.pressure.load.forget_lock();
         }
         let writes = self.batch_due().is_some_and(|due| due <= self.now);
-        let reads = self.queue.next_at().is_some_and(|due| due <= self.now);
+        let reads = self.queue.is_due(self.now);
         if writes && (!reads || !self.writes.was_last) {
             let batch = self.take_batch()?;
             self.sharing.end();
@@ -132,7 +132,7 @@ impl<N: Net> Front<N> {
         self.metrics.jobs += 1;
         let slot = self.slots.peek(entry.slot);
         let (key, task, arrival) = (slot.key, slot.task, slot.arrival);
-        let follows = self.queue.next_at().is_some_and(|due| due <= self.now);
+        let follows = self.queue.is_due(self.now);
         // Before the back begins its read transaction: whoever joins while this is still the present state gets an answer of that state.
         let state = || self.freshness.as_ref().and_then(|freshness| freshness.current());
         let (share, stamp) = match task {

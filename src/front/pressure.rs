@@ -128,9 +128,16 @@ impl<N: Net> Front<N> {
             let read = self.queue.cost() / self.queue.len().max(1) as Micros;
             (self.writes.len(), BATCH, load.wait_of_write(self.writes.len(), BATCH, read, now))
         } else {
-            let (client, cost) = (self.slots.peek(index).client.account(index), load.read(kind_of(task)));
-            let ahead = self.queue.ahead_of(client, cost, class != Class::Ordinary);
-            (self.queue.ordinary(), admission::SPARED_READS, load.wait_of_read(ahead.reads, ahead.cost, now))
+            let behind_all = load.wait_of_read(self.queue.len(), self.queue.cost(), now);
+            // Nobody is shed before that, so who exactly comes first need not be counted.
+            let wait = if behind_all <= admission::POOL_WAIT.min(limits.shed_wait_ms * MS) {
+                behind_all
+            } else {
+                let (client, cost) = (self.slots.peek(index).client.account(index), load.read(kind_of(task)));
+                let ahead = self.queue.ahead_of(client, cost, class != Class::Ordinary);
+                load.wait_of_read(ahead.reads, ahead.cost, now)
+            };
+            (self.queue.ordinary(), admission::SPARED_READS, wait)
         };
         admission::State {
             draining: self.draining_since.is_some(),

@@ -113,7 +113,8 @@ impl Breaker {
         }
     }
 
-    fn succeeded(&mut self) {
+    /// Whether it closed by that.
+    fn succeeded(&mut self) -> bool {
         match &mut self.0 {
             State::Closed { failed } => *failed = 0,
             // It began before the failures did.
@@ -122,9 +123,11 @@ impl Breaker {
                 *good += 1;
                 if *good >= PROBES {
                     *self = Breaker::CLOSED;
+                    return true;
                 }
             }
         }
+        false
     }
 
     /// Whether it opened by that.
@@ -204,16 +207,15 @@ impl<const ROUTES: usize> Breakers<ROUTES> {
 
     /// Takes note of how a request of a route ended; a breaker that opens stays so for `recovery`.
     pub fn ended(&mut self, route: Option<usize>, ended: Ended, recovery: Micros, now: Micros) -> Change {
-        let before = self.states();
         let failed = match ended {
             Ended::Well => None,
             Ended::Failed(cause) => Some(cause),
         };
-        let mut opened = false;
+        let (mut opened, mut closed) = (false, [false; Cause::ALL.len()]);
         match failed {
             Some(Cause::Io) => opened |= self.back.failed(Cause::Io.failures(), recovery, now),
             // A damaged page, or a long query: the disk gave what was asked of it.
-            _ => self.back.succeeded(),
+            _ => closed[Cause::Io as usize] = self.back.succeeded(),
         }
         if let Some(route) = route {
             for (breaker, cause) in self.routes[route].iter_mut().zip(OF_ROUTES) {
@@ -221,7 +223,7 @@ impl<const ROUTES: usize> Breakers<ROUTES> {
                     Some(own) if own == cause => opened |= breaker.failed(cause.failures(), recovery, now),
                     // What fails otherwise tells nothing of this cause.
                     Some(_) => {}
-                    None => breaker.succeeded(),
+                    None => closed[cause as usize] = breaker.succeeded(),
                 }
             }
         }
@@ -229,9 +231,13 @@ impl<const ROUTES: usize> Breakers<ROUTES> {
             self.opened[cause as usize] += 1;
             return Change::Opened(cause);
         }
+        if closed == [false; Cause::ALL.len()] {
+            return Change::Nothing;
+        }
+        // That was the last of its cause: worth telling.
         let after = self.states();
-        let closed = Cause::ALL.into_iter().find(|&cause| before[cause as usize] > 0 && after[cause as usize] == 0);
-        closed.map_or(Change::Nothing, Change::Closed)
+        let last = Cause::ALL.into_iter().find(|&cause| closed[cause as usize] && after[cause as usize] == 0);
+        last.map_or(Change::Nothing, Change::Closed)
     }
 
     /// The database was opened anew: what the connection before it met may be over, so probes are let through at once.

@@ -46,15 +46,39 @@ pub struct Ahead {
 struct Account {
     client: u64,
     used: Micros,
-    /// Its waiting requests that are not critical.
+    /// Its waiting requests.
+    entries: usize,
+    /// Those that are not critical.
     waits: Ahead,
 }
 
+impl Account {
+    const fn new(client: u64, used: Micros) -> Account {
+        Account { client, used, entries: 0, waits: Ahead { reads: 0, cost: 0 } }
+    }
+}
+
+/// A request in the queue, where its client's account stands, and what that has used: all that is looked at to choose the next.
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    entry: Waiting,
+    account: usize,
+    used: Micros,
+}
+
 /// At most `N` waiting requests, one a slot.
+///
+/// Every request that needs the back asks for the sums: they are kept, not counted.
 #[derive(Debug, Default)]
 pub struct FairQueue<const N: usize> {
-    waiting: Vec<Waiting, N>,
+    waiting: Vec<Queued, N>,
     accounts: Vec<Account, N>,
+    /// Of those that are critical.
+    critical: Ahead,
+    /// Of all that wait.
+    cost: Micros,
+    /// Accounts with waiting requests that are not critical.
+    clients: usize,
     /// What the client of the job that was started last had used: the queue's virtual time.
     level: Micros,
     /// Critical jobs that were started since one that is not.
@@ -64,7 +88,15 @@ pub struct FairQueue<const N: usize> {
 impl<const N: usize> FairQueue<N> {
     /// An empty queue.
     pub const fn new() -> FairQueue<N> {
-        FairQueue { waiting: Vec::new(), accounts: Vec::new(), level: 0, critical_run: 0 }
+        FairQueue {
+            waiting: Vec::new(),
+            accounts: Vec::new(),
+            critical: Ahead { reads: 0, cost: 0 },
+            cost: 0,
+            clients: 0,
+            level: 0,
+            critical_run: 0,
+        }
     }
 
     /// Requests that wait.
@@ -85,23 +117,29 @@ impl<const N: usize> FairQueue<N> {
         if self.waiting.is_full() {
             return Err(entry);
         }
-        self.open_account(entry.client);
-        self.waiting.push(entry)?;
-        self.book(entry, true);
+        let account = self.open_account(entry.client);
+        let queued = Queued { entry, account, used: self.accounts[account].used };
+        self.waiting.push(queued).map_err(|queued| queued.entry)?;
+        self.book(queued, true);
         Ok(())
     }
 
     /// Takes the request that should run now, if one may.
     pub fn pop(&mut self, now: Micros) -> Option<Waiting> {
-        let next = |critical: bool| {
-            (0..self.waiting.len())
-                .filter(|&at| self.waiting[at].critical == critical && self.waiting[at].not_before <= now)
-                .min_by_key(|&at| (self.used(self.waiting[at].client), self.waiting[at].since))
-        };
         let others_turn = self.critical_run >= CRITICAL_IN_A_ROW;
-        let best = next(!others_turn).or_else(|| next(others_turn))?;
-        self.critical_run = if self.waiting[best].critical { self.critical_run.saturating_add(1) } else { 0 };
-        self.level = self.level.max(self.used(self.waiting[best].client));
+        // In one number each, because every job asks for the least of all that wait.
+        let rank = |queued: &Queued| u128::from(queued.used) << u64::BITS | u128::from(queued.entry.since);
+        let mut best: Option<(bool, u128, usize)> = None;
+        for (at, queued) in self.waiting.iter().enumerate().filter(|(_, queued)| queued.entry.not_before <= now) {
+            let (after, rank) = (queued.entry.critical == others_turn, rank(queued));
+            if best.is_none_or(|(best_after, best_rank, _)| (after, rank) < (best_after, best_rank)) {
+                best = Some((after, rank, at));
+            }
+        }
+        let (_, _, best) = best?;
+        let queued = self.waiting[best];
+        self.critical_run = if queued.entry.critical { self.critical_run.saturating_add(1) } else { 0 };
+        self.level = self.level.max(queued.used);
         Some(self.take(best))
     }
 
@@ -110,8 +148,7 @@ impl<const N: usize> FairQueue<N> {
     /// Of another client's requests those count that come before this client has had as much of the back: while it has its turn, the other
     /// has had no more. So whoever asks much finds much before it, and whoever asks little finds little, whatever the first one has waiting.
     pub fn ahead_of(&self, client: u64, cost: Micros, critical: bool) -> Ahead {
-        let first = self.waiting.iter().filter(|entry| entry.critical);
-        let mut ahead = first.fold(Ahead::default(), |sum, entry| Ahead { reads: sum.reads + 1, cost: sum.cost + entry.cost });
+        let mut ahead = self.critical;
         if critical {
             return ahead;
         }
@@ -127,85 +164,110 @@ impl<const N: usize> FairQueue<N> {
 
     /// How many wait that are not critical.
     pub fn ordinary(&self) -> usize {
-        self.waiting.iter().filter(|entry| !entry.critical).count()
+        self.waiting.len() - self.critical.reads
     }
 
     /// What all that wait are expected to take.
     pub fn cost(&self) -> Micros {
-        self.waiting.iter().map(|entry| entry.cost).sum()
+        self.cost
     }
 
     /// The slots that wait.
     pub fn slots(&self) -> impl Iterator<Item = u16> + '_ {
-        self.waiting.iter().map(|entry| entry.slot)
+        self.waiting.iter().map(|queued| queued.entry.slot)
     }
 
     /// The earliest time at which `pop` gives something; `None` when nothing waits.
     pub fn next_at(&self) -> Option<Micros> {
-        self.waiting.iter().map(|entry| entry.not_before).min()
+        self.waiting.iter().map(|queued| queued.entry.not_before).min()
+    }
+
+    /// Whether `pop` would give something.
+    pub fn is_due(&self, now: Micros) -> bool {
+        self.waiting.iter().any(|queued| queued.entry.not_before <= now)
     }
 
     /// When the request that has waited longest was queued.
     pub fn oldest(&self) -> Option<Micros> {
-        self.waiting.iter().map(|entry| entry.since).min()
+        self.waiting.iter().map(|queued| queued.entry.since).min()
     }
 
     /// Books the back's time to the client that used it, also when its account was given up while its job ran.
     pub fn charge(&mut self, client: u64, spent: Micros) {
-        let waiting = self.accounts.iter().filter(|account| account.waits.reads > 0).count().max(1);
-        self.level += spent / (2 * waiting as Micros);
-        if let Some(account) = self.accounts.iter_mut().find(|account| account.client == client) {
-            account.used += spent;
-            return;
+        self.level += spent / (2 * self.clients.max(1) as Micros);
+        if let Some(at) = self.accounts.iter().position(|account| account.client == client) {
+            return self.set_used(at, self.accounts[at].used + spent);
         }
         self.make_room();
         // Full again only when N other clients wait: then this one begins anew.
-        let _ = self.accounts.push(Account { client, used: self.level + spent, waits: Ahead::default() });
+        let _ = self.accounts.push(Account::new(client, self.level + spent));
     }
 
     /// Takes a slot's request out because its client is gone or its time is over.
     pub fn remove(&mut self, slot: u16) -> Option<Waiting> {
-        let at = self.waiting.iter().position(|entry| entry.slot == slot)?;
+        let at = self.waiting.iter().position(|queued| queued.entry.slot == slot)?;
         Some(self.take(at))
     }
 
     fn take(&mut self, at: usize) -> Waiting {
         // Order among the rest is by `since`, not by place, so the last may fill the gap.
-        let entry = self.waiting.swap_remove(at);
-        self.book(entry, false);
-        entry
+        let queued = self.waiting.swap_remove(at);
+        self.book(queued, false);
+        queued.entry
     }
 
-    /// Adds a request that waits to its client's account, or takes it off.
-    fn book(&mut self, entry: Waiting, comes: bool) {
-        let account = self.accounts.iter_mut().find(|account| account.client == entry.client && !entry.critical);
-        if let Some(Account { waits, .. }) = account {
-            *waits = match comes {
-                true => Ahead { reads: waits.reads + 1, cost: waits.cost + entry.cost },
-                false => Ahead { reads: waits.reads - 1, cost: waits.cost - entry.cost },
-            };
+    /// Adds a request that waits to the sums that it counts in, or takes it off.
+    fn book(&mut self, Queued { entry, account, .. }: Queued, comes: bool) {
+        let booked = |sum: Ahead| match comes {
+            true => Ahead { reads: sum.reads + 1, cost: sum.cost + entry.cost },
+            false => Ahead { reads: sum.reads - 1, cost: sum.cost - entry.cost },
+        };
+        self.cost = if comes { self.cost + entry.cost } else { self.cost - entry.cost };
+        let Account { entries, waits, .. } = &mut self.accounts[account];
+        *entries = if comes { *entries + 1 } else { *entries - 1 };
+        if entry.critical {
+            self.critical = booked(self.critical);
+            return;
         }
+        self.clients -= usize::from(waits.reads > 0);
+        *waits = booked(*waits);
+        self.clients += usize::from(waits.reads > 0);
     }
 
+    #[cfg(test)]
     fn used(&self, client: u64) -> Micros {
         self.accounts.iter().find(|account| account.client == client).map_or(0, |account| account.used)
     }
 
-    fn open_account(&mut self, client: u64) {
-        let level = self.level;
-        if let Some(account) = self.accounts.iter_mut().find(|account| account.client == client) {
-            account.used = account.used.max(level);
-            return;
+    /// Where the client's account stands.
+    fn open_account(&mut self, client: u64) -> usize {
+        if let Some(at) = self.accounts.iter().position(|account| account.client == client) {
+            self.set_used(at, self.accounts[at].used.max(self.level));
+            return at;
         }
         self.make_room();
-        let opened = self.accounts.push(Account { client, used: level, waits: Ahead::default() });
-        debug_assert!(opened.is_ok(), "no more than N - 1 others wait, so at most N - 1 accounts were kept");
+        let opened = self.accounts.push(Account::new(client, self.level));
+        assert!(opened.is_ok(), "no more than N - 1 others wait, so at most N - 1 accounts were kept");
+        self.accounts.len() - 1
+    }
+
+    fn set_used(&mut self, at: usize, used: Micros) {
+        let account = &mut self.accounts[at];
+        account.used = used;
+        if account.entries > 0 {
+            self.waiting.iter_mut().filter(|queued| queued.account == at).for_each(|queued| queued.used = used);
+        }
     }
 
     fn make_room(&mut self) {
-        if self.accounts.is_full() {
-            let waiting = &self.waiting;
-            self.accounts.retain(|account| waiting.iter().any(|entry| entry.client == account.client));
+        if !self.accounts.is_full() {
+            return;
+        }
+        let waiting = &mut self.waiting;
+        self.accounts.retain(|account| waiting.iter().any(|queued| queued.entry.client == account.client));
+        for queued in waiting {
+            let kept = self.accounts.iter().position(|account| account.client == queued.entry.client);
+            queued.account = kept.expect("the account of who waits was kept");
         }
     }
 }
@@ -356,6 +418,42 @@ mod tests {
         assert_eq!(ahead(9, 10, false), Ahead { reads: 1 + 1 + 1, cost: 10 + 10 + 10 });
         assert_eq!(ahead(9, 10, true), Ahead { reads: 1, cost: 10 });
         assert_eq!((queue.cost(), queue.ordinary()), (120, 11));
+    }
+
+    #[test]
+    fn sums_and_shares_are_what_counting_gives_whatever_comes_and_goes() {
+        let mut queue: FairQueue<6> = FairQueue::new();
+        let mut random = 7_u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        for round in 0..20_000_u64 {
+            match next(5) {
+                0 => drop(queue.remove(next(8) as u16)),
+                1 => queue.charge(next(9), next(1000)),
+                2 => drop(queue.pop(next(round + 1))),
+                _ => {
+                    let slot = next(8) as u16;
+                    if !queue.slots().any(|waiting| waiting == slot) {
+                        let waiting = Waiting { cost: next(50), critical: next(3) == 0, ..entry(slot, next(9), round) };
+                        let full = queue.len() == 6;
+                        assert_eq!(queue.push(waiting).is_err(), full);
+                    }
+                }
+            }
+            let all = || queue.waiting.iter().map(|queued| queued.entry);
+            assert_eq!(queue.cost(), all().map(|entry| entry.cost).sum::<u64>());
+            assert_eq!(queue.ordinary(), all().filter(|entry| !entry.critical).count());
+            let first = all().filter(|entry| entry.critical).map(|entry| entry.cost);
+            assert_eq!(queue.critical, Ahead { reads: first.clone().count(), cost: first.sum() });
+            let waits = |account: &&Account| all().any(|entry| entry.client == account.client && !entry.critical);
+            assert_eq!(queue.clients, queue.accounts.iter().filter(waits).count());
+            for queued in &queue.waiting {
+                let account = &queue.accounts[queued.account];
+                assert_eq!((account.client, account.used), (queued.entry.client, queued.used), "round {round}");
+            }
+        }
     }
 
     #[test]
