@@ -179,27 +179,36 @@ pub fn plan_rows(catalog: &Catalog, table: usize, query: &[u8], out: &mut TableQ
 pub fn plan_row(catalog: &Catalog, table: usize, key_segment: &[u8], query: &[u8], out: &mut TableQuery) -> Result<(), Problem> {
     out.start_over(table);
     let table = catalog.table(table);
-    let mut key: heapless::Vec<Option<u16>, KEY_COLUMNS> = heapless::Vec::new();
-    for column in catalog.primary_key(table) {
-        key.push(Some(column)).map_err(|_| Problem::too_large("columns of a key", KEY_COLUMNS))?;
-    }
-    if key.is_empty() && matches!(table.key, Key::Rowid(_)) {
-        key.push(None).expect("one column fits");
-    }
-    if key.is_empty() {
-        let name = catalog.table_name(table);
-        return Err(Problem::new(404, "no-key", "Rows have no key")
-            .detail(format_args!("{} is a {} whose rows have no key", Echo(name.as_bytes()), table.kind.word()))
-            .hint(format_args!("filter its rows instead, as in ?column=eq.value")));
-    }
+    let key = row_key(catalog, table)?;
     parameters::read(catalog, table, query, out, None)?;
     put_select(catalog, table, out)?;
     put_from(catalog, table, out)?;
+    for (index, column) in key.iter().enumerate() {
+        sql::put_word(&mut out.sql, if index == 0 { " WHERE " } else { " AND " })?;
+        expression(catalog, table, *column).put(&mut out.sql)?;
+        sql::put_word(&mut out.sql, " = ?")?;
+        sql::put_word(&mut out.sql, itoa::Buffer::new().format(index + 1))?;
+    }
+    sql::put_word(&mut out.sql, " LIMIT 1")?;
+    out.limit = 1;
+    bind_row(catalog, key_segment, out)
+}
+
+/// Another key for the statement that [`plan_row`] has planned on the same catalog.
+///
+/// # Errors
+/// A 400 for a key of another number of parts, or one that is malformed.
+pub fn bind_row(catalog: &Catalog, key_segment: &[u8], out: &mut TableQuery) -> Result<(), Problem> {
+    out.binds.clear();
+    out.scratch.clear();
+    out.decoded.clear();
+    let table = catalog.table(out.table);
+    let key = row_key(catalog, table)?;
     let parts = key_segment.split(|&byte| byte == b',').count();
     if parts != key.len() {
         return Err(wrong_key(catalog, table, &key, parts));
     }
-    for (index, (column, part)) in key.iter().zip(key_segment.split(|&byte| byte == b',')).enumerate() {
+    for (column, part) in key.iter().zip(key_segment.split(|&byte| byte == b',')) {
         let start = out.decoded.len();
         percent::decode_path_segment(part, &mut out.decoded).map_err(|at| parameters::malformed_escape(part, at))?;
         let text = &out.decoded[start..];
@@ -213,14 +222,27 @@ pub fn plan_row(catalog: &Catalog, table: usize, key_segment: &[u8], query: &[u8
             }
             None => Bind::text(text, &mut out.scratch)?,
         };
-        let number = out.bind(bind);
-        sql::put_word(&mut out.sql, if index == 0 { " WHERE " } else { " AND " })?;
-        expression(catalog, table, *column).put(&mut out.sql)?;
-        sql::put_word(&mut out.sql, " = ?")?;
-        sql::put_word(&mut out.sql, itoa::Buffer::new().format(number))?;
+        out.bind(bind);
     }
-    out.limit = 1;
-    sql::put_word(&mut out.sql, " LIMIT 1")
+    Ok(())
+}
+
+/// The columns of a table's key, in order; `None` is the rowid.
+fn row_key(catalog: &Catalog, table: &Table) -> Result<heapless::Vec<Option<u16>, KEY_COLUMNS>, Problem> {
+    let mut key: heapless::Vec<Option<u16>, KEY_COLUMNS> = heapless::Vec::new();
+    for column in catalog.primary_key(table) {
+        key.push(Some(column)).map_err(|_| Problem::too_large("columns of a key", KEY_COLUMNS))?;
+    }
+    if key.is_empty() && matches!(table.key, Key::Rowid(_)) {
+        key.push(None).expect("one column fits");
+    }
+    if key.is_empty() {
+        let name = catalog.table_name(table);
+        return Err(Problem::new(404, "no-key", "Rows have no key")
+            .detail(format_args!("{} is a {} whose rows have no key", Echo(name.as_bytes()), table.kind.word()))
+            .hint(format_args!("filter its rows instead, as in ?column=eq.value")));
+    }
+    Ok(key)
 }
 
 /// Why [`next_token`] wrote none.

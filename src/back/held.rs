@@ -14,6 +14,7 @@ type Name = (u64, u64);
 
 struct Entry<'c> {
     name: Name,
+    allowed: Allowed,
     used: u64,
     /// What it uses, as of its preparation number `preparations`.
     uses: Uses,
@@ -30,6 +31,8 @@ pub struct Held<'c> {
     authorizer: Authorizer<'c>,
     /// The statement that was given out last: it may be prepared anew while it runs.
     given: Option<usize>,
+    /// Where that stood: it is often the next one too.
+    last: usize,
     /// What the statements use that were given out since [`Held::begin`].
     job: Uses,
 }
@@ -38,7 +41,7 @@ impl<'c> Held<'c> {
     /// None yet. `key` is secret and random, so that nobody can make two texts with one name.
     pub fn new(conn: &'c Connection, key: [u8; 16]) -> Held<'c> {
         let (entries, authorizer) = (heapless::Vec::new(), Authorizer::new(conn));
-        Held { conn, key, uses: 0, entries, authorizer, given: None, job: Uses::default() }
+        Held { conn, key, uses: 0, entries, authorizer, given: None, last: 0, job: Uses::default() }
     }
 
     /// Begins to collect what a job's statements use.
@@ -99,16 +102,23 @@ impl<'c> Held<'c> {
         self.settle();
         self.authorizer.reset();
         self.uses += 1;
-        let name = self.name(sql, allowed);
         self.authorizer.allow(allowed);
-        let at = match self.entries.iter().position(|entry| entry.name == name) {
-            Some(at) => at,
-            None => self.prepare(name, sql, allowed).inspect_err(|_| self.authorizer.allow(Allowed::Everything))?,
-        };
-        let entry = &mut self.entries[at];
+        let again = |entry: &&Entry<'_>| entry.allowed == allowed && entry.statement.sql() == sql.as_bytes();
+        if self.entries.get(self.last).filter(again).is_none() {
+            self.last = self.find(sql, allowed).inspect_err(|_| self.authorizer.allow(Allowed::Everything))?;
+        }
+        let entry = &mut self.entries[self.last];
         entry.used = self.uses;
-        self.given = Some(at);
+        self.given = Some(self.last);
         Ok(&mut entry.statement)
+    }
+
+    fn find(&mut self, sql: &str, allowed: Allowed) -> Result<usize, SqliteError> {
+        let name = self.name(sql, allowed);
+        match self.entries.iter().position(|entry| entry.name == name) {
+            Some(at) => Ok(at),
+            None => self.prepare(name, sql, allowed),
+        }
     }
 
     /// A statement of the configuration's, prepared to see whether it can be, and not held.
@@ -142,9 +152,10 @@ impl<'c> Held<'c> {
                 drop(self.entries.swap_remove(oldest));
             }
         }
-        let statement = prepare(self.conn, sql, allowed)?;
+        let mut statement = prepare(self.conn, sql, allowed)?;
         let (used, uses) = (self.uses, self.authorizer.uses());
-        let pushed = self.entries.push(Entry { name, used, uses, preparations: 0, statement });
+        statement.number = used;
+        let pushed = self.entries.push(Entry { name, allowed, used, uses, preparations: 0, statement });
         assert!(pushed.is_ok(), "one entry was dropped when it was full");
         Ok(self.entries.len() - 1)
     }

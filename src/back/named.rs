@@ -77,7 +77,9 @@ fn put_rows(
     let single = rows != Rows::Many;
     if rows != Rows::Value {
         let names = (0..columns).map(|column| statement.column_name(column));
-        shape.set(names, media).map_err(|_| Problem::too_large("bytes of column names", QUERY_BYTES / 3))?;
+        shape
+            .set_once((statement.number, statement.preparations(), media), names)
+            .map_err(|_| Problem::too_large("bytes of column names", QUERY_BYTES / 3))?;
         shape.put_head(media, single, reply).map_err(|_| too_large())?;
     }
     let mut found = statement.rows();

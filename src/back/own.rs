@@ -13,8 +13,8 @@ impl Back<'_> {
     pub fn run_own(&mut self, sql: &str, turn: Turn<'_>) -> Result<(), SqliteError> {
         self.end_sharing();
         let (conn, started) = (self.conn, self.started);
-        let (ran, gap) = with_turns(conn, started, Micros::MAX, turn, |turns| turns.shielded(|| self.held.get(sql)?.run()));
-        self.longest_gap = self.longest_gap.max(gap);
+        let (ran, took) = with_turns(conn, started, Micros::MAX, turn, |turns| turns.shielded(|| self.held.get(sql)?.run()));
+        self.longest_gap = self.longest_gap.max(took.longest_gap);
         ran
     }
 }

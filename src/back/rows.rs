@@ -16,8 +16,16 @@ const PREFIX_BYTES: usize = 32 * 1024;
 /// Columns of a row.
 const COLUMNS: usize = crate::api::SELECT_COLUMNS;
 
+/// Whose columns a shape is of: a held statement's number, how often it was prepared anew, and the format.
+pub type Origin = (u64, i32, Media);
+
+/// Zeros, as all of a shape that has no names: a static with any other byte in it stands in the binary whole.
+const NOBODY: Origin = (0, 0, Media::Json);
+
 /// The shape of a query's rows: what stands before each value.
 pub struct RowShape {
+    /// Whose names it has; [`NOBODY`] where they are to be taken again.
+    of: Origin,
     bytes: heapless::Vec<u8, PREFIX_BYTES>,
     ends: heapless::Vec<u16, COLUMNS>,
 }
@@ -31,7 +39,24 @@ impl Default for RowShape {
 impl RowShape {
     /// No columns yet.
     pub const fn new() -> RowShape {
-        RowShape { bytes: heapless::Vec::new(), ends: heapless::Vec::new() }
+        RowShape { of: NOBODY, bytes: heapless::Vec::new(), ends: heapless::Vec::new() }
+    }
+
+    /// Takes the names of a held statement's columns, which the next look-up by it has in the same format.
+    ///
+    /// # Errors
+    /// As [`RowShape::set`].
+    pub fn set_once<'n>(&mut self, of: Origin, names: impl Iterator<Item = &'n str>) -> Result<(), Full> {
+        if of.0 == NOBODY.0 || self.of != of {
+            self.set(names, of.2)?;
+            self.of = of;
+        }
+        Ok(())
+    }
+
+    /// Forgets whose names it has: statements are numbered anew, or have other columns.
+    pub fn forget(&mut self) {
+        self.of = NOBODY;
     }
 
     /// Takes the names of a query's columns.
@@ -39,6 +64,7 @@ impl RowShape {
     /// # Errors
     /// [`Full`] when the names are longer than the workspace.
     pub fn set<'n>(&mut self, names: impl Iterator<Item = &'n str>, media: Media) -> Result<(), Full> {
+        self.of = NOBODY;
         self.bytes.clear();
         self.ends.clear();
         for name in names {

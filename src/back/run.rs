@@ -139,7 +139,7 @@ impl<'c> Back<'c> {
     /// passes, the statement is interrupted.
     pub fn run(&mut self, job: &Job, reply: &mut Reply, turn: Turn<'_>) -> Outcome {
         let (conn, started) = (self.conn, self.started);
-        let (outcome, gap) = with_turns(conn, started, job.deadline, turn, |turns| {
+        let (mut outcome, took) = with_turns(conn, started, job.deadline, turn, |turns| {
             self.share(job.share);
             let outcome = self.run_with_retries(job, reply, turns);
             // Another process may have changed the journal mode; SQLite has noticed while it read.
@@ -149,7 +149,10 @@ impl<'c> Back<'c> {
             }
             outcome
         });
-        self.longest_gap = self.longest_gap.max(gap);
+        self.longest_gap = self.longest_gap.max(took.longest_gap);
+        if let Outcome::Rows(_, made) = &mut outcome {
+            made.cost = took.worked;
+        }
         outcome
     }
 
@@ -292,7 +295,7 @@ impl<'c> Back<'c> {
         let media = media?;
         let uses = self.held.job_uses();
         let tables = if uses.everything { TableSet::EVERYTHING } else { uses.reads };
-        Ok((media, Made { stamp, volatile: uses.volatile, tables, cost: turns.worked() }))
+        Ok((media, Made { stamp, volatile: uses.volatile, tables, cost: 0 }))
     }
 
     /// A read transaction whose end failed, for want of memory, would show its old state for ever.
@@ -327,6 +330,7 @@ impl<'c> Back<'c> {
     pub(super) fn read_schema(&mut self) -> Result<(), DescribeError> {
         // What is looked for is newer than that.
         self.end_sharing();
+        self.work.forget_plans();
         // The version first: a change in between is then seen at the next look.
         let version = describe::schema_version(self.held.get(describe::SCHEMA_VERSION)?)?;
         if let Err(error) = describe(self.conn, &mut self.work.catalog) {

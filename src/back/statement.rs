@@ -18,6 +18,8 @@ use super::sqlite_error::SqliteError;
 pub struct Statement<'c> {
     conn: &'c Connection,
     raw: NonNull<ffi::sqlite3_stmt>,
+    /// Tells a held statement from all others of its [`Held`](super::held::Held); 0 for one that is not held.
+    pub(super) number: u64,
 }
 
 impl<'c> Statement<'c> {
@@ -34,7 +36,7 @@ impl<'c> Statement<'c> {
         // SAFETY: the connection is open for as long as it is borrowed; `text` has `length` bytes; the tail may be null.
         let code = unsafe { ffi::sqlite3_prepare_v3(conn.handle(), text, length, 0, &raw mut raw, ptr::null_mut()) };
         match NonNull::new(raw) {
-            Some(raw) => Ok(Statement { conn, raw }),
+            Some(raw) => Ok(Statement { conn, raw, number: 0 }),
             None if code == ffi::SQLITE_OK => Err(SqliteError::new(ffi::SQLITE_MISUSE, "no statement")),
             None => Err(SqliteError::last(conn, code)),
         }
@@ -119,6 +121,14 @@ impl<'c> Statement<'c> {
     pub fn is_readonly(&self) -> bool {
         // SAFETY: the statement lives as long as `self`.
         unsafe { ffi::sqlite3_stmt_readonly(self.raw.as_ptr()) != 0 }
+    }
+
+    /// Its text, as SQLite keeps it: without what stood behind the first statement.
+    pub fn sql(&self) -> &[u8] {
+        // SAFETY: the statement lives as long as `self`.
+        let text = unsafe { ffi::sqlite3_sql(self.raw.as_ptr()) };
+        // SAFETY: SQLite's copy of the text, with a zero behind it, stays until the statement is finalized; null where there was no memory.
+        if text.is_null() { b"" } else { unsafe { CStr::from_ptr(text) }.to_bytes() }
     }
 
     /// How often SQLite has prepared it anew: because the schema changed, and for some patterns.

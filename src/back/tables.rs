@@ -6,7 +6,7 @@ use rusqlite::types::ValueRef;
 use super::error;
 use super::held::Held;
 use super::link::put_content_range;
-use super::rows::RowShape;
+use super::rows::{Origin, RowShape};
 use super::run::{Attempt, Back, ROWS_BETWEEN_LOOKS, bind_value, ended};
 use super::sqlite_error::SqliteError;
 use super::statement::{Rows, Statement};
@@ -46,14 +46,14 @@ impl Back<'_> {
             Route::Rows { table } => {
                 let planned = table_query::find_table(&self.work.catalog, table)
                     .and_then(|place| table_query::plan_rows(&self.work.catalog, place, query, &mut self.work.query));
+                self.work.row_of = None;
                 self.settle(planned, turns)?;
                 self.many_rows(job, reply, turns)
             }
             Route::Row { table, key } => {
                 let found = table_query::find_table(&self.work.catalog, table);
                 let name = found.as_ref().ok().copied();
-                let planned =
-                    found.and_then(|place| table_query::plan_row(&self.work.catalog, place, key, query, &mut self.work.query));
+                let planned = found.and_then(|place| self.work.plan_row(place, key, query));
                 self.settle(planned, turns)?;
                 self.one_row(job, name, reply, turns)
             }
@@ -80,11 +80,11 @@ impl Back<'_> {
     fn one_row(&mut self, job: &Job, table: Option<usize>, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Media> {
         let media = negotiate(job, ROW_MEDIA, self.work.query.format)?;
         let work = &mut *self.work;
-        let columns = set_shape(work, table, media)?;
         let statement = prepare(&mut self.held, &work.query.sql, turns)?;
-        bind(statement, &work.query, work.query.binds.len()).map_err(|error| ended(&error, turns))?;
         // SQLite prepares a statement anew when the schema changed, and for some patterns: the first is looked for after the second.
         let before = statement.preparations();
+        let columns = set_shape(work, table, (statement.number, before, media))?;
+        bind(statement, &work.query, work.query.binds.len()).map_err(|error| ended(&error, turns))?;
         let mut rows = statement.rows();
         let Some(row) = rows.next().map_err(|error| ended(&error, turns))? else {
             drop(rows);
@@ -139,10 +139,10 @@ impl Back<'_> {
     fn put_page(&mut self, media: Media, reply: &mut Reply, turns: &Turns<'_>) -> Attempt<Page> {
         let table = self.work.query.table();
         let work = &mut *self.work;
-        let columns = set_shape(work, Some(table), media)?;
         let statement = prepare(&mut self.held, &work.query.sql, turns)?;
-        bind(statement, &work.query, work.query.binds.len()).map_err(|error| ended(&error, turns))?;
         let before = statement.preparations();
+        let columns = set_shape(work, Some(table), (statement.number, before, media))?;
+        bind(statement, &work.query, work.query.binds.len()).map_err(|error| ended(&error, turns))?;
         let page = encode_page(statement.rows(), work, columns, media, reply, turns)?;
         if statement.preparations() != before {
             self.check_schema(turns)?;
@@ -234,12 +234,12 @@ fn encode_page(
     Ok(Page { given: given as u64, more })
 }
 
-fn set_shape(work: &mut Workspace, table: Option<usize>, media: Media) -> Attempt<usize> {
+fn set_shape(work: &mut Workspace, table: Option<usize>, of: Origin) -> Attempt<usize> {
     let Workspace { catalog, query, shape, .. } = work;
     let Some(place) = table else { return Err(Problem::no_route(false).into()) };
     let columns = catalog.columns(catalog.table(place));
     let names = query.columns.iter().map(|&column| catalog.column_name(&columns[usize::from(column)]));
-    shape.set(names, media).map_err(|_| Problem::too_large("bytes of column names", QUERY_BYTES / 3))?;
+    shape.set_once(of, names).map_err(|_| Problem::too_large("bytes of column names", QUERY_BYTES / 3))?;
     Ok(shape.columns())
 }
 

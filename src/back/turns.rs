@@ -145,11 +145,6 @@ impl<'t> Turns<'t> {
         self.stopped.get().filter(|_| !self.shielded.get())
     }
 
-    /// How long the job has worked, without the front's turns.
-    pub fn worked(&self) -> Micros {
-        self.now().saturating_sub(self.began).saturating_sub(self.in_turns.get())
-    }
-
     /// Why the work was stopped, if it was.
     pub fn stopped(&self) -> Option<Stopped> {
         self.stopped.get()
@@ -225,13 +220,22 @@ unsafe extern "C" fn progress(frame: *mut c_void) -> c_int {
     c_int::from(turns.look())
 }
 
-/// Runs `body` with turns for the front until `deadline`, and returns what it gave with the longest time between two looks.
+/// How long work took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Took {
+    /// The longest time between two looks.
+    pub longest_gap: Micros,
+    /// All of it without the front's turns.
+    pub worked: Micros,
+}
+
+/// Runs `body` with turns for the front until `deadline`, and returns what it gave with how long that took.
 ///
 /// # Panics
 /// Again with the payload of a turn that panicked, once SQLite is left.
 pub fn with_turns<R>(
     conn: &Connection, started: Instant, deadline: Micros, turn: Turn<'_>, body: impl FnOnce(&Turns<'_>) -> R,
-) -> (R, Micros) {
+) -> (R, Took) {
     let began = started.elapsed().as_micros() as Micros + skew::monotonic();
     let turns = Turns {
         turn: Cell::new(Some(turn)),
@@ -253,11 +257,13 @@ pub fn with_turns<R>(
     CURRENT.set(frame.cast());
     let result = body(&turns);
     drop(guard);
-    turns.note_gap(turns.now());
+    let now = turns.now();
+    turns.note_gap(now);
     if let Some(payload) = turns.panic.take() {
         std::panic::resume_unwind(payload);
     }
-    (result, turns.longest_gap.get())
+    let worked = now.saturating_sub(began).saturating_sub(turns.in_turns.get());
+    (result, Took { longest_gap: turns.longest_gap.get(), worked })
 }
 
 #[cfg(test)]
@@ -362,11 +368,11 @@ mod tests {
                 });
                 (done, turns.stopped())
             };
-            let ((done, stopped), gap) = with_turns(&conn, Instant::now(), Micros::MAX, &mut turn, wait);
+            let ((done, stopped), took) = with_turns(&conn, Instant::now(), Micros::MAX, &mut turn, wait);
             assert!(done);
             assert_eq!(stopped, (answer == Go::Stop).then_some(Stopped::Abandoned));
             assert_eq!(waits, [77; 4]);
-            assert!(gap >= 2000, "what came before the wait is noted: {gap}");
+            assert!(took.longest_gap >= 2000, "what came before the wait is noted: {took:?}");
         }
     }
 

@@ -5,7 +5,8 @@ use super::trail::Trail;
 use crate::api::canonical::Canonical;
 use crate::api::catalog::Catalog;
 use crate::api::named::Bound;
-use crate::api::table_query::TableQuery;
+use crate::api::problem::Problem;
+use crate::api::table_query::{self, TableQuery};
 use crate::budget::QUERY_BYTES;
 use crate::memory::StaticCell;
 
@@ -13,6 +14,8 @@ use crate::memory::StaticCell;
 pub struct Workspace {
     pub(super) catalog: Catalog,
     pub(super) query: TableQuery,
+    /// `query` is a row by its key of the table at this place, with no parameter, and its statement goes for other keys too.
+    pub(super) row_of: Option<usize>,
     pub(super) shape: RowShape,
     pub(super) trail: Trail,
     pub(super) canonical: Canonical,
@@ -33,6 +36,7 @@ impl Workspace {
         Workspace {
             catalog: Catalog::new(),
             query: TableQuery::new(),
+            row_of: None,
             shape: RowShape::new(),
             trail: Trail::new(),
             canonical: Canonical::new(),
@@ -45,6 +49,26 @@ impl Workspace {
         let workspace = WORKSPACE.take()?;
         workspace.bound = Some(Box::default());
         Some(workspace)
+    }
+
+    /// Plans a row by its key. Who looks up row after row of one table has the statement of the first for all.
+    ///
+    /// # Errors
+    /// As [`table_query::plan_row`].
+    pub(super) fn plan_row(&mut self, table: usize, key: &[u8], query: &[u8]) -> Result<(), Problem> {
+        let planned = self.row_of.take() == Some(table) && query.is_empty();
+        match planned {
+            true => table_query::bind_row(&self.catalog, key, &mut self.query)?,
+            false => table_query::plan_row(&self.catalog, table, key, query, &mut self.query)?,
+        }
+        self.row_of = query.is_empty().then_some(table);
+        Ok(())
+    }
+
+    /// The schema is another one, or statements are numbered anew: nothing holds that was made of the last.
+    pub(super) fn forget_plans(&mut self) {
+        self.row_of = None;
+        self.shape.forget();
     }
 
     /// What was last read of the schema.

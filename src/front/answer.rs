@@ -65,9 +65,9 @@ impl Store {
     fn put(self, head: HeadWriter<'_>) -> HeadWriter<'_> {
         const NAME: &str = "cache-control";
         match self {
-            Store::No => head.field(NAME, b"no-store"),
-            Store::Ask { private: false } => head.field(NAME, b"no-cache"),
-            Store::Ask { private: true } => head.field(NAME, b"private, no-cache"),
+            Store::No => head.own_field(NAME, b"no-store"),
+            Store::Ask { private: false } => head.own_field(NAME, b"no-cache"),
+            Store::Ask { private: true } => head.own_field(NAME, b"private, no-cache"),
             Store::Seconds { seconds, private } => {
                 let first: &[u8] = if private { b"private, max-age=" } else { b"max-age=" };
                 head.field_parts(NAME, &[first, itoa::Buffer::new().format(seconds).as_bytes()])
@@ -317,12 +317,12 @@ impl<N: Net> Front<N> {
 
     /// Writes head and body into the connection's output, all or nothing.
     fn queue_answer(&mut self, index: u16, status: u16, fields: Fields, body: &Body, sending: Sending) -> Result<(), Full> {
-        let unix = self.net.unix_time();
+        let unix = self.date_time();
         let bytes: &[u8] = match body {
             Body::Page => &self.page.bytes[..self.page.len],
             Body::Empty => b"",
         };
-        let head = fields.put(HeadWriter::new(self.head, status).field("date", self.date.at(unix)), status, bytes.len());
+        let head = fields.put(HeadWriter::new(self.head, status).own_field("date", self.date.at(unix)), status, bytes.len());
         let head = sending.connection(self.cors.put(head));
         let length = head.finish().map_err(|_| Full)?;
         let bytes = if sending.body { bytes } else { b"" };
@@ -349,11 +349,11 @@ impl Fields<'_> {
             head = head.field_number("content-length", length as u64);
         }
         if let Some(tag) = self.tag {
-            head = head.field("etag", tag.as_bytes());
+            head = head.own_field("etag", tag.as_bytes());
         }
         head = self.store.put(head);
         if self.vary {
-            head = head.field("vary", b"Accept, Origin, Authorization");
+            head = head.own_field("vary", b"Accept, Origin, Authorization");
         }
         if !self.next.is_empty() {
             head = head.field_parts("link", &[b"<", self.next, b">; rel=\"next\""]);
@@ -379,7 +379,7 @@ impl Fields<'_> {
         if let Some(cache) = self.cache {
             head = cache.put(head);
         }
-        head.field("x-content-type-options", b"nosniff")
+        head.own_field("x-content-type-options", b"nosniff")
     }
 }
 

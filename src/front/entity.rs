@@ -49,7 +49,7 @@ impl XCache {
 
     /// Adds the field, and Age (RFC 9111 §5.1) to an answer that is older than its data.
     pub(super) fn put(self, head: HeadWriter<'_>) -> HeadWriter<'_> {
-        let head = head.field("x-cache", self.value().as_bytes());
+        let head = head.own_field("x-cache", self.value().as_bytes());
         match self {
             XCache::Stale(age) => head.field_number("age", age.div_ceil(1_000_000)),
             _ => head,
@@ -365,8 +365,8 @@ impl<N: Net> Front<N> {
     fn send_bytes(
         &mut self, index: u16, status: u16, cache: Option<XCache>, source: &Source, sending: Sending,
     ) -> Result<bool, Unsent> {
-        let unix = self.net.unix_time();
-        let prefix = HeadWriter::new(self.head, status).field("date", self.date.at(unix));
+        let unix = self.date_time();
+        let prefix = HeadWriter::new(self.head, status).own_field("date", self.date.at(unix));
         let prefix = match cache {
             Some(cache) => cache.put(prefix),
             None => prefix,

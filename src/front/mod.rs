@@ -102,6 +102,9 @@ pub struct Setup {
     pub hosts: Hosts,
 }
 
+/// How old the second may be that an answer is dated by: a turn reads the clock, and not each answer of a row of jobs behind it.
+const DATE_AGE: Micros = 10 * MS;
+
 /// A fixed buffer that a page or a problem is rendered into.
 pub(crate) struct Page {
     bytes: &'static mut [u8],
@@ -168,6 +171,8 @@ pub struct Front<N: Net> {
     now: Micros,
     /// The wall clock as of the last turn, in seconds since 1970.
     unix: u64,
+    /// When it was read.
+    unix_at: Micros,
     last_turn_end: Micros,
     /// When the last turn or job ended, as of its own look at the clock: what comes before the next turn is nobody's work.
     accounted: Micros,
@@ -240,6 +245,7 @@ impl<N: Net> Front<N> {
             stage: emergency::Stage::Nothing,
             now,
             unix,
+            unix_at: now,
             last_turn_end: now,
             accounted: now,
             next_timer: NEVER,
@@ -278,7 +284,7 @@ impl<N: Net> Front<N> {
             log::error!("waiting for events failed: {error}");
         }
         self.now = self.net.now();
-        self.unix = self.net.unix_time();
+        (self.unix, self.unix_at) = (self.net.unix_time(), self.now);
         if self.watchdog.is_due(self.now) {
             self.net.feed_watchdog();
         }
@@ -355,6 +361,14 @@ impl<N: Net> Front<N> {
     /// The wall clock in seconds since 1970.
     pub fn unix_time(&self) -> u64 {
         self.net.unix_time()
+    }
+
+    /// The same for a Date field, at most [`DATE_AGE`] old.
+    fn date_time(&mut self) -> u64 {
+        if self.now >= self.unix_at + DATE_AGE {
+            (self.unix, self.unix_at) = (self.net.unix_time(), self.now);
+        }
+        self.unix
     }
 
     fn timeout(&self, wait: Wait) -> Option<Micros> {

@@ -84,7 +84,7 @@ impl Beginning {
 
     fn at(&mut self, unix: u64, date: &mut DateCache) -> &[u8] {
         if self.second != Some(unix) {
-            let head = HeadWriter::new(&mut self.bytes, 200).field("date", date.at(unix));
+            let head = HeadWriter::new(&mut self.bytes, 200).own_field("date", date.at(unix));
             self.length = XCache::Hit.put(head).part().expect("a status line and two short fields fit");
             self.second = Some(unix);
         }
@@ -193,7 +193,7 @@ impl<N: Net> Front<N> {
     /// Tells a client that it has the answer already, as often as it asked.
     fn send_not_modified(&mut self, index: u16, decided: Decided, asked: usize) -> Result<bool, Full> {
         let fields = self.not_modified(decided.task, &decided.tag, XCache::Hit);
-        let head = HeadWriter::new(self.head, 304).field("date", self.date.at(self.unix));
+        let head = HeadWriter::new(self.head, 304).own_field("date", self.date.at(self.unix));
         let length = fields.put(head, 304, 0).finish().map_err(|_| Full)?;
         if self.output.needed(&self.slots.peek(index).out, asked * length) > self.output.free() {
             return Err(Full);

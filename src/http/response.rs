@@ -88,9 +88,21 @@ impl<'a> HeadWriter<'a> {
         self
     }
 
+    /// Adds a field whose value is our own and has no control character: a constant, a date, a tag. It is written as it is.
+    #[inline]
+    pub fn own_field(mut self, name: &str, value: &[u8]) -> Self {
+        debug_assert!(super::list::is_token(name.as_bytes()), "field names are constants and tokens");
+        debug_assert!(!value.iter().any(u8::is_ascii_control), "a value of our own");
+        self.put(name.as_bytes());
+        self.put(b": ");
+        self.put(value);
+        self.put(b"\r\n");
+        self
+    }
+
     /// Adds a field with a decimal number.
     pub fn field_number(self, name: &str, value: u64) -> Self {
-        self.field(name, itoa::Buffer::new().format(value).as_bytes())
+        self.own_field(name, itoa::Buffer::new().format(value).as_bytes())
     }
 
     /// Ends this part of a head; more fields follow in another. The length of the part.
@@ -104,6 +116,7 @@ impl<'a> HeadWriter<'a> {
         if self.len > self.buf.len() { Err(Full) } else { Ok(self.len) }
     }
 
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
         let end = self.len.saturating_add(bytes.len());
         match self.buf.get_mut(self.len..end) {

@@ -302,3 +302,62 @@ fn the_cost_is_the_jobs_own_time() {
     assert!(in_turns > 0 && made.cost > 0);
     assert!(made.cost <= whole - in_turns, "{} of {whole} with {in_turns} in turns", made.cost);
 }
+
+#[test]
+fn what_is_kept_of_one_look_up_is_right_for_the_next() {
+    const SETS: &[&str] = &[
+        "DROP TABLE IF EXISTS pair; CREATE TABLE pair(a TEXT, b INTEGER, \"odd \"\"name\" REAL, PRIMARY KEY(a, b)) WITHOUT ROWID;
+         INSERT INTO pair VALUES ('x', 1, 0.5), ('y', 2, NULL)",
+        "DROP TABLE IF EXISTS pair; CREATE TABLE pair(b INTEGER, a TEXT, PRIMARY KEY(b, a)); INSERT INTO pair VALUES (1, 'x')",
+        "DROP TABLE IF EXISTS pair",
+        "DROP TABLE n; CREATE TABLE n(i INTEGER PRIMARY KEY, AT TEXT DEFAULT 'then', more BLOB); INSERT INTO n(i) VALUES (1), (2)",
+        "UPDATE n SET at = 'later'",
+        "CREATE TABLE IF NOT EXISTS aa(a); DELETE FROM empty; INSERT INTO empty VALUES (7)",
+        "DROP TABLE IF EXISTS aa",
+    ];
+    const TARGETS: &[&str] = &[
+        "/tables/n/1",
+        "/tables/n/2",
+        "/tables/n/3",
+        "/tables/n/x",
+        "/tables/n/1,2",
+        "/tables/n/1?select=i",
+        "/tables/n/1?nothing=1",
+        "/tables/n/2?_format=csv",
+        "/tables/n?limit=1",
+        "/tables/pair/x,1",
+        "/tables/pair/1,x",
+        "/tables/pair/y,2",
+        "/tables/pair/x",
+        "/tables/empty/1",
+        "/tables/plain/1",
+        "/tables/none/1",
+        "/tables/empty",
+        "/tables/pair?_format=csv",
+        "/tables",
+    ];
+    let (work, other_work) = (workspace!(), workspace!());
+    let folder = database("wal");
+    let (conn, other_conn) = (ours(folder.path(), false), ours(folder.path(), false));
+    let (mut server, mut forgetful) = (Server::new(&conn, work), Server::new(&other_conn, other_work));
+    let writer = Connection::open(folder.path().join("x.db")).unwrap();
+    let seed = std::process::id();
+    let mut random = u64::from(seed);
+    for round in 0..6000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let choice = (random >> 33) as usize;
+        if choice % 4 == 0 {
+            writer.execute_batch(SETS[choice / 4 % SETS.len()]).unwrap();
+        }
+        let target = TARGETS[choice / 100 % TARGETS.len()];
+        let fields = ["", "Accept: text/csv\r\n", "Accept: application/json\r\n"][choice / 2000 % 3];
+        let outcome = |server: &mut Server<'_>| match server.ask(target, fields, &mut |_| Go::On) {
+            Outcome::Rows(media, _) => format!("{media:?} {}", server.body()),
+            other => format!("{other:?}"),
+        };
+        forgetful.back.work.forget_plans();
+        forgetful.back.held.clear();
+        let (given, right) = (outcome(&mut server), outcome(&mut forgetful));
+        assert_eq!(given, right, "seed {seed}, round {round}: {target} {fields}");
+    }
+}

@@ -40,7 +40,7 @@ impl Back<'_> {
         };
         self.end_sharing();
         let (conn, started) = (self.conn, self.started);
-        let (size, gap) = with_turns(conn, started, Micros::MAX, turn, |turns| {
+        let (size, took) = with_turns(conn, started, Micros::MAX, turn, |turns| {
             turns.shielded(|| {
                 let mut rows = self.held.get(pragma)?.rows();
                 let Some(row) = rows.next()? else { return Ok(None) };
@@ -51,7 +51,7 @@ impl Back<'_> {
                 Ok(frames.map(|frames| LogSize { busy: busy != 0, frames, copied: u32::try_from(copied).unwrap_or(0) }))
             })
         });
-        self.longest_gap = self.longest_gap.max(gap);
+        self.longest_gap = self.longest_gap.max(took.longest_gap);
         size
     }
 }

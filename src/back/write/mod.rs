@@ -77,7 +77,7 @@ impl<'c> Back<'c> {
             _ => Go::On,
         };
         reply.clear();
-        let (end, gap) = with_turns(conn, started, Micros::MAX, &mut patient, |turns| {
+        let (end, took) = with_turns(conn, started, Micros::MAX, &mut patient, |turns| {
             let end = self.write_in_turns(batch, &config, reply, turns);
             // No statement may be prepared under the last one's list.
             self.held.begin();
@@ -86,7 +86,7 @@ impl<'c> Back<'c> {
             }
             end
         });
-        self.longest_gap = self.longest_gap.max(gap);
+        self.longest_gap = self.longest_gap.max(took.longest_gap);
         end
     }
 
