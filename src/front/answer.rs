@@ -164,7 +164,8 @@ impl<N: Net> Front<N> {
 
     /// What a 304 says: the fields that its 200 would have had and that caches go by.
     pub(super) fn not_modified<'t>(&self, task: Task, tag: &'t EntityTag, cache: XCache) -> Fields<'t> {
-        Fields { tag: Some(tag), vary: true, store: self.rule(task).store, cache: Some(cache), ..Fields::default() }
+        let rule = self.rule(task);
+        Fields { tag: Some(tag), vary: rule.varies, store: rule.store, cache: Some(cache), ..Fields::default() }
     }
 
     pub(super) fn answer_reject(&mut self, index: u16, reject: Reject) {
@@ -200,7 +201,7 @@ impl<N: Net> Front<N> {
 
     /// An answer to what never became a request; the connection ends with it.
     fn reject(&mut self, index: u16, problem: &Problem, reason: CloseReason) {
-        self.page.len = 0;
+        self.page.begin();
         let rendered = problem.put_json(&mut self.page);
         debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
         let fields = Fields { content_type: Some("application/problem+json"), ..Fields::default() };
@@ -217,7 +218,7 @@ impl<N: Net> Front<N> {
 
     /// A problem at a place that may be asked otherwise.
     fn answer_problem_at(&mut self, index: u16, kind: RouteKind, problem: &Problem, allow: Option<Allow>) {
-        self.page.len = 0;
+        self.page.begin();
         let rendered = problem.put_json(&mut self.page);
         debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
         let fields = Fields {
@@ -297,7 +298,7 @@ impl<N: Net> Front<N> {
     pub(super) fn answer_output_full(&mut self, index: u16, kind: RouteKind, sending: Sending) {
         self.refuse(Refusal::OutputFull);
         let problem = unavailable("output-full", "Too many answers are waiting for slow clients", 1);
-        self.page.len = 0;
+        self.page.begin();
         let rendered = problem.put_json(&mut self.page);
         debug_assert!(rendered.is_ok(), "a problem is under 512 bytes");
         let fields =
@@ -319,7 +320,7 @@ impl<N: Net> Front<N> {
     fn queue_answer(&mut self, index: u16, status: u16, fields: Fields, body: &Body, sending: Sending) -> Result<(), Full> {
         let unix = self.date_time();
         let bytes: &[u8] = match body {
-            Body::Page => &self.page.bytes[..self.page.len],
+            Body::Page => self.page.rendered(),
             Body::Empty => b"",
         };
         let head = fields.put(HeadWriter::new(self.head, status).own_field("date", self.date.at(unix)), status, bytes.len());

@@ -164,6 +164,6 @@ impl<N: Net> Front<N> {
         });
         let requests = requests.collect();
         let (output, output_index) = output.into_parts();
-        Regions { requests, head, entity_head, cache: cache.into_regions(), page: page.bytes, output, output_index }
+        Regions { requests, head, entity_head, cache: cache.into_regions(), page: page.into_bytes(), output, output_index }
     }
 }

@@ -61,7 +61,7 @@ impl<N: Net> Front<N> {
 
     /// Tells which configuration is in use now.
     pub(super) fn answer_version(&mut self, index: u16) {
-        self.page.len = 0;
+        self.page.begin();
         let put = pages::put_version(&self.readings.configuration, &mut self.page);
         debug_assert!(put.is_ok(), "a page holds three numbers");
         self.answer_rendered(index, 200);
@@ -107,7 +107,7 @@ impl<N: Net> Front<N> {
     }
 
     fn answer_done(&mut self, index: u16, what: &str, count: usize) {
-        self.page.len = 0;
+        self.page.begin();
         let mut digits = itoa::Buffer::new();
         let parts: [&[u8]; 5] = [b"{\"", what.as_bytes(), b"\":", digits.format(count).as_bytes(), b"}"];
         let put = parts.iter().try_for_each(|part| self.page.put(part));

@@ -151,7 +151,7 @@ impl<N: Net> Front<N> {
     }
 
     fn answer_ordered(&mut self, index: u16, drill: Drill, order: Order) {
-        self.page.len = 0;
+        self.page.begin();
         let mut digits = itoa::Buffer::new();
         let parts: [&[u8]; 5] =
             [b"{\"drill\":\"", drill.name().as_bytes(), b"\",\"seconds\":", digits.format(order.seconds).as_bytes(), b"}"];

@@ -277,7 +277,7 @@ impl<N: Net> Front<N> {
             tag: Some(&tag),
             next: &reply.next,
             content_range: &reply.content_range,
-            vary: true,
+            vary: rule.varies,
             html: media == Media::Html,
             store: rule.store,
             ..Fields::default()

@@ -14,7 +14,7 @@ use super::{Front, MS, QUEUE};
 use crate::api::named;
 use crate::api::problem::Problem;
 use crate::api::route::Route;
-use crate::config::Config;
+use crate::config::{Config, Rows};
 use crate::http::accept::{self, Media};
 use crate::http::prefer;
 use crate::job::Task;
@@ -30,6 +30,8 @@ pub(super) struct Rule {
     /// Kept even if it may change without a commit: the route names its time.
     volatile_too: bool,
     pub(super) store: Store,
+    /// Whether an answer depends on any field of its request (RFC 9110 §12.5.5). A bare value that needs no token has one form for all.
+    pub(super) varies: bool,
 }
 
 impl Rule {
@@ -149,12 +151,14 @@ impl<N: Net> Front<N> {
                         (false, 0) => Store::Ask { private },
                         (false, seconds) => Store::Seconds { seconds, private },
                     },
+                    varies: route.rows != Rows::Value || private || !config.origins.is_empty(),
                 }
             }
             Task::Tables | Task::Change(_) => Rule {
                 lifetime: Lifetime { ttl: usual * MS, stale_ok: 0, stale_if_error: 0, critical: false },
                 volatile_too: false,
                 store: Store::Ask { private: config.tables_auth.is_some() },
+                varies: true,
             },
         }
     }
@@ -184,13 +188,15 @@ impl<N: Net> Front<N> {
         for (place, route) in config.routes().iter().enumerate() {
             let text = |span: Option<Span>| span.map_or(&b""[..], |span| config.bytes(span));
             let token = route.auth.map_or(&[][..], |token| &config.tokens[usize::from(token)].sha256[..]);
-            let mut numbers = [0; 33];
+            let mut numbers = [0; 34];
             let limits =
                 [u64::from(route.max_age_s), route.ttl_ms.unwrap_or(u64::MAX), route.stale_ok_ms, route.stale_if_error_ms];
             for (bytes, number) in numbers.chunks_mut(8).zip(limits) {
                 bytes.copy_from_slice(&number.to_le_bytes());
             }
             numbers[32] = route.rows as u8;
+            // Its answers' heads say whether they vary.
+            numbers[33] = u8::from(config.origins.is_empty());
             let parts = [config.bytes(route.path), config.bytes(route.sql), text(route.content_type), token, &numbers];
             self.route_keys[place] = self.hash(parts.into_iter());
         }

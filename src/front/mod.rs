@@ -20,6 +20,7 @@ mod listener;
 pub mod mio_net;
 pub mod net;
 mod ops;
+mod page;
 mod paths;
 mod pressure;
 mod read;
@@ -46,7 +47,6 @@ use crate::http::date::DateCache;
 use crate::http::etag::TagKey;
 use crate::job::{Current, Exchange, Micros, SlotId, Stamp};
 use crate::memory::Blocks;
-use crate::memory::sink::{Full, Sink};
 use crate::ops::metrics::{CloseReason, GapCause, Metrics, Refusal};
 use crate::ops::readings::Readings;
 use crate::ops::route_pages::Answers;
@@ -64,6 +64,7 @@ use cache::Cache;
 use emergency::Stage;
 pub use jobs::Work;
 use net::{EVENTS, Net, Ready, Token};
+use page::Page;
 pub use regions::Regions;
 use slots::{Listening, NEVER, Slots, State};
 
@@ -104,21 +105,6 @@ pub struct Setup {
 
 /// How old the second may be that an answer is dated by: a turn reads the clock, and not each answer of a row of jobs behind it.
 const DATE_AGE: Micros = 10 * MS;
-
-/// A fixed buffer that a page or a problem is rendered into.
-pub(crate) struct Page {
-    bytes: &'static mut [u8],
-    len: usize,
-}
-
-impl Sink for Page {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let end = self.len + bytes.len();
-        self.bytes.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(bytes);
-        self.len = end;
-        Ok(())
-    }
-}
 
 /// The front half of the server.
 pub struct Front<N: Net> {
@@ -231,7 +217,7 @@ impl<N: Net> Front<N> {
             joined: 0,
             watch: Box::new(watch::Watch::new()),
             pressure: Box::default(),
-            page: Page { bytes: regions.page, len: 0 },
+            page: Page::new(regions.page),
             clients: Box::new(ClientCounts::new()),
             queue: Box::new(FairQueue::new()),
             sharing: Sharing::new(),

@@ -1,8 +1,9 @@
 //! The operators' pages, gathered and rendered without the back: they answer while a query runs.
 
+use super::Front;
 use super::net::Net;
+use super::page::Page;
 use super::slots::{Part, State};
-use super::{Front, Page};
 use crate::api::route::Ops;
 use crate::budget;
 use crate::memory::sink::Full;
@@ -56,7 +57,7 @@ impl<N: Net> Front<N> {
             uptime_seconds: self.now / 1_000_000,
         };
         let sink: &mut Page = &mut self.page;
-        sink.len = 0;
+        sink.begin();
         let rendered = match page {
             Ops::Health | Ops::Ready => pages::put_health(&all, good, details, sink),
             Ops::Metrics => pages::put_metrics(&all, sink),

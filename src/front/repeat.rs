@@ -12,9 +12,10 @@ use super::cache::{CACHE_SLICES, Key};
 use super::emergency::Stage;
 use super::entity::XCache;
 use super::net::Net;
+use super::page::Repeated;
 use super::paths::kept_slices;
 use super::slots::{Listening, Slot, State};
-use super::write::{join, send_ready};
+use super::write::send_ready;
 use crate::budget::{PIPELINE, REPEAT_BYTES};
 use crate::http::date::DateCache;
 use crate::http::etag::EntityTag;
@@ -27,6 +28,9 @@ use crate::ops::route_pages;
 use crate::policy::clients::Client;
 use crate::policy::flags::Flag;
 use crate::policy::paths::Part;
+
+/// The longest answer that is copied to be sent in one piece; of a longer one the kernel takes several as easily.
+const ROW_PART: usize = 8 * 1024;
 
 /// Bytes of [`Beginning`]: a status line, a date and what the cache says.
 const BEGINNING_BYTES: usize = 128;
@@ -54,6 +58,13 @@ struct Decided {
     had: bool,
     /// Whether the answer has a body: HEAD has none.
     body: bool,
+}
+
+impl Decided {
+    /// The answer, dated by this second.
+    const fn answered_at(&self, unix: u64) -> Repeated {
+        Repeated { epoch: self.epoch, unix, key: self.key, tag: self.tag, had: self.had, body: self.body }
+    }
 }
 
 impl Repeat {
@@ -165,55 +176,55 @@ impl<N: Net> Front<N> {
 
     /// One answer as often as it was asked for, in one call where it is short. Whether the connection is still there.
     fn send_repeated(&mut self, index: u16, decided: Decided, entry: u16, asked: usize) -> Result<bool, Full> {
+        let of = decided.answered_at(self.unix);
+        if self.page.row(&of, asked).is_some() {
+            return self.send_row(index, &of, asked);
+        }
         let mut slices = [IoSlice::new(&[]); CACHE_SLICES + 1];
         slices[0] = IoSlice::new(self.beginning.at(self.unix, &mut self.date));
         let Some(kept) = kept_slices(&self.cache, entry, decided.body, &mut slices[1..]) else {
             self.part_panicked(Part::Cache);
             return Err(Full);
         };
-        let count = 1 + kept;
-        let length: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+        let slices = &slices[..1 + kept];
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if length <= ROW_PART && self.page.put_row(&of, asked, slices).is_ok() {
+            return self.send_row(index, &of, asked);
+        }
         let slot = self.slots.at(index);
         if self.output.needed(&slot.out, asked * length) > self.output.free() {
             return Err(Full);
         }
-        if length > self.head.len() {
-            self.stage = Stage::Begun;
-            for _ in 0..asked {
-                if !send_ready(&mut self.net, &mut self.output, &mut self.metrics, slot, &slices[..count], true)? {
-                    return Ok(false);
-                }
+        self.stage = Stage::Begun;
+        for _ in 0..asked {
+            if !send_ready(&mut self.net, &mut self.output, &mut self.metrics, slot, slices, true)? {
+                return Ok(false);
             }
-            return Ok(true);
         }
-        let length = join(&slices[..count], self.head);
-        self.send_pieces(index, length, asked)
+        Ok(true)
     }
 
     /// Tells a client that it has the answer already, as often as it asked.
     fn send_not_modified(&mut self, index: u16, decided: Decided, asked: usize) -> Result<bool, Full> {
-        let fields = self.not_modified(decided.task, &decided.tag, XCache::Hit);
-        let head = HeadWriter::new(self.head, 304).own_field("date", self.date.at(self.unix));
-        let length = fields.put(head, 304, 0).finish().map_err(|_| Full)?;
-        if self.output.needed(&self.slots.peek(index).out, asked * length) > self.output.free() {
-            return Err(Full);
+        let of = decided.answered_at(self.unix);
+        if self.page.row(&of, asked).is_none() {
+            let fields = self.not_modified(decided.task, &decided.tag, XCache::Hit);
+            let head = HeadWriter::new(self.head, 304).own_field("date", self.date.at(self.unix));
+            let length = fields.put(head, 304, 0).finish().map_err(|_| Full)?;
+            self.page.put_row(&of, asked, &[IoSlice::new(&self.head[..length])])?;
         }
-        self.send_pieces(index, length, asked)
+        self.send_row(index, &of, asked)
     }
 
-    /// What stands in the front's head, `asked` times. Several are put side by side where the front renders its own pages, whose bytes are
-    /// never kept: to the kernel one piece costs less than many, and less than what the copying costs here.
-    fn send_pieces(&mut self, index: u16, length: usize, asked: usize) -> Result<bool, Full> {
-        let (slot, piece) = (self.slots.at(index), &self.head[..length]);
-        self.stage = Stage::Begun;
-        let mut slices = [IoSlice::new(piece); PIPELINE];
-        let mut slices = &mut slices[..asked];
-        if asked > 1 && asked * length <= self.page.bytes.len() {
-            self.page.bytes.chunks_exact_mut(length).take(asked).for_each(|place| place.copy_from_slice(piece));
-            slices = &mut slices[..1];
-            slices[0] = IoSlice::new(&self.page.bytes[..asked * length]);
+    /// What stands in the front's page.
+    fn send_row(&mut self, index: u16, of: &Repeated, asked: usize) -> Result<bool, Full> {
+        let row = self.page.row(of, asked).ok_or(Full)?;
+        let slot = self.slots.at(index);
+        if self.output.needed(&slot.out, row.len()) > self.output.free() {
+            return Err(Full);
         }
-        send_ready(&mut self.net, &mut self.output, &mut self.metrics, slot, slices, true)
+        self.stage = Stage::Begun;
+        send_ready(&mut self.net, &mut self.output, &mut self.metrics, slot, &[IoSlice::new(row)], true)
     }
 
     /// Steps over what was answered and counts it, as the usual way does.

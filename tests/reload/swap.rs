@@ -70,6 +70,35 @@ fn entries_of_unchanged_routes_stay_and_those_of_changed_ones_go() {
     assert_eq!(server.get("/moved").text(), r#"[{"w":"moved"}]"#);
 }
 
+#[test]
+fn an_answer_says_on_what_it_depends_as_soon_as_it_does() {
+    const ALL: Option<&str> = Some("Accept, Origin, Authorization");
+    let value = |more: &str| route("/v", "SELECT 'x'", &format!("rows = \"value\"\n{more}"));
+    let rows = route("/r", "SELECT 'x' AS x", "");
+    let cors = "[cors]\norigins = [\"https://a.example\"]\n";
+    let server = start(SQL, &toml("", &(value("") + &rows))).run();
+    for (configuration, expected) in [
+        (value("") + &rows, None),
+        (format!("{cors}{}{rows}", value("")), ALL),
+        (value("auth = \"display\"") + &rows, ALL),
+        (value("") + &rows, None),
+    ] {
+        reload(&server, &toml("", &configuration));
+        let mut wire = server.connect();
+        for asked in ["", "", "If-None-Match: *\r\n", "If-None-Match: *\r\n"] {
+            let head = format!("GET /v HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {DISPLAY}\r\n{asked}\r\n");
+            wire.write_all(head.as_bytes()).expect("sent");
+            let answer = read_answer(&mut wire, false).expect("an answer");
+            assert_eq!(
+                (answer.status, answer.field("vary")),
+                (if asked.is_empty() { 200 } else { 304 }, expected),
+                "{configuration}"
+            );
+        }
+        assert_eq!(server.get("/r").field("vary"), ALL, "rows have several forms");
+    }
+}
+
 /// Sends a request and leaves its answer for later.
 fn ask(server: &Server, request: &str) -> std::net::TcpStream {
     let mut stream = server.connect();
