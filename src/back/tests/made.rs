@@ -346,7 +346,7 @@ fn what_is_kept_of_one_look_up_is_right_for_the_next() {
     for round in 0..6000 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let choice = (random >> 33) as usize;
-        if choice % 4 == 0 {
+        if choice.is_multiple_of(4) {
             writer.execute_batch(SETS[choice / 4 % SETS.len()]).unwrap();
         }
         let target = TARGETS[choice / 100 % TARGETS.len()];
