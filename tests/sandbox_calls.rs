@@ -212,11 +212,15 @@ fn what_the_loop_does_goes_on() {
     let (ours, listener) = (ours.as_raw_fd(), listener.as_raw_fd());
     let at = libc::AT_FDCWD;
     let pipe = [0_i32; 2];
+    // SAFETY: makes a descriptor, which lives as long as the test's process.
+    let timer = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, 0) };
+    let once = [0_i64, 0, 60, 0];
     let page = Box::leak(vec![0_u8; 3 * 4096].into_boxed_slice());
     let page = page.as_ptr().wrapping_add(page.as_ptr().align_offset(4096)) as usize;
     let allowed: Vec<(&str, Call)> = vec![
         ("accept4", Box::new(move || call!(SYS_accept4, listener, NONE, NONE, libc::SOCK_CLOEXEC))),
         ("a datagram to who is connected", Box::new(move || call!(SYS_sendto, ours, pipe.as_ptr(), 8, 0, NONE, 0))),
+        ("timerfd_settime", Box::new(move || call!(SYS_timerfd_settime, timer, 0, once.as_ptr(), NONE))),
         ("openat", Box::new(move || call!(SYS_openat, at, made.as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600))),
         ("unlinkat", Box::new(move || call!(SYS_unlinkat, at, gone.as_ptr(), 0))),
         ("renameat2", Box::new(move || call!(SYS_renameat2, at, one.as_ptr(), at, two.as_ptr(), 0))),

@@ -11,6 +11,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketFlags};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
@@ -19,7 +20,8 @@ use crate::job::{Micros, SlotId, skew};
 
 const STOP: mio::Token = mio::Token(usize::MAX - 1);
 const WAKE: mio::Token = mio::Token(usize::MAX - 2);
-const FIRST_LISTENER: usize = usize::MAX - 2 - MAX_LISTENERS;
+const TIMER: mio::Token = mio::Token(usize::MAX - 3);
+const FIRST_LISTENER: usize = usize::MAX - 3 - MAX_LISTENERS;
 /// Listeners that one server may have.
 pub const MAX_LISTENERS: usize = 8;
 
@@ -33,8 +35,16 @@ pub struct MioNet {
     spare: Option<File>,
     /// To a service manager that watches.
     watchdog: Option<UnixDatagram>,
+    /// Ends long waits; `None` where the kernel has no timer for it, and epoll's own timeout does.
+    timer: Option<OwnedFd>,
+    /// When the timer goes off, since the start.
+    goes_off: Option<Duration>,
     started: Instant,
 }
+
+/// Waits from this length on are ended by the timer. It is set once for many of them: to set and to drop epoll's own at each costs a server
+/// that sleeps between answers one part in fifty of a pipelined one.
+const LONG_WAIT: Duration = Duration::from_millis(10);
 
 impl MioNet {
     /// Takes over bound, listening, non-blocking sockets. SIGHUP is taken too when there is something to `reload`; else it ends the
@@ -56,6 +66,10 @@ impl MioNet {
                 Interest::READABLE,
             )?;
         }
+        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC).ok();
+        if let Some(timer) = &timer {
+            poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+        }
         Ok(MioNet {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -63,6 +77,8 @@ impl MioNet {
             listeners,
             spare: Some(spare()?),
             watchdog: None,
+            timer,
+            goes_off: None,
             started,
         })
     }
@@ -72,10 +88,29 @@ impl MioNet {
         self.watchdog = Some(socket);
     }
 
+    /// What epoll is to be told, if the wait is to last `timeout`: nothing where the timer ends it. That may go off earlier, and whoever waits
+    /// waits again.
+    fn epolls_part(&mut self, timeout: Duration) -> Option<Duration> {
+        let Some(timer) = self.timer.as_ref().filter(|_| timeout >= LONG_WAIT) else { return Some(timeout) };
+        let now = self.started.elapsed();
+        let until = now + timeout;
+        if self.goes_off.is_some_and(|at| at > now && at <= until) {
+            return None;
+        }
+        let (seconds, nanoseconds) = (timeout.as_secs() as i64, timeout.subsec_nanos().into());
+        let once = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
+        };
+        let set = rustix::time::timerfd_settime(timer, TimerfdTimerFlags::empty(), &once);
+        self.goes_off = set.is_ok().then_some(until);
+        if set.is_ok() { None } else { Some(timeout) }
+    }
+
     fn token(token: mio::Token) -> Token {
         match token.0 {
             value if value == STOP.0 => Token::Stop,
-            value if value == WAKE.0 => Token::Wake,
+            value if value == WAKE.0 || value == TIMER.0 => Token::Wake,
             value if value >= FIRST_LISTENER => Token::Listener((value - FIRST_LISTENER) as u8),
             value => Token::Slot(SlotId { index: value as u16, generation: (value >> 16) as u32 & GENERATION_MASK }),
         }
@@ -102,7 +137,8 @@ impl Net for MioNet {
 
     fn wait(&mut self, timeout: Option<Micros>, events: &mut heapless::Vec<Ready, EVENTS>) -> io::Result<()> {
         events.clear();
-        match self.poll.poll(&mut self.events, timeout.map(Duration::from_micros)) {
+        let timeout = timeout.map(Duration::from_micros).and_then(|timeout| self.epolls_part(timeout));
+        match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }

@@ -44,6 +44,7 @@ const ANY: &[c_long] = &[
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
     libc::SYS_ppoll,
+    libc::SYS_timerfd_settime,
     libc::SYS_accept4,
     libc::SYS_shutdown,
     libc::SYS_getsockopt,
