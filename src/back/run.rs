@@ -295,6 +295,7 @@ impl<'c> Back<'c> {
         let media = media?;
         let uses = self.held.job_uses();
         let tables = if uses.everything { TableSet::EVERYTHING } else { uses.reads };
+        // What it cost is known when its turns are over.
         Ok((media, Made { stamp, volatile: uses.volatile, tables, cost: 0 }))
     }
 

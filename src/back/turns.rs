@@ -24,15 +24,8 @@ pub const GAP: Micros = 500;
 const SHORTEST_GAP: Micros = 45;
 
 /// What SQLite works until the next turn, after one of this length.
-const fn gap_after(turn: Micros) -> Micros {
-    let gap = turn * 3 / 4;
-    if gap < SHORTEST_GAP {
-        SHORTEST_GAP
-    } else if gap > GAP {
-        GAP
-    } else {
-        gap
-    }
+fn gap_after(turn: Micros) -> Micros {
+    (turn * 3 / 4).clamp(SHORTEST_GAP, GAP)
 }
 
 /// Why a statement was interrupted.
