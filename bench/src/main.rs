@@ -1,15 +1,17 @@
 //! The load driver, the comparisons and the counts of instructions: `bench load`, `bench serve-and-load`, `bench compare`,
-//! `bench profile`, `bench micro`, and so on.
+//! `bench profile`, `bench start`, `bench crowd`, `bench micro`, and so on.
 #![deny(unsafe_code)]
 
 mod bare;
 mod compare;
+mod crowd;
 mod hit_ratio;
 mod load;
 mod machine;
 mod micro;
 mod profile;
 mod serve;
+mod start;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -26,6 +28,8 @@ bench: load and comparisons for servers on this machine
     bench serve-and-load                         build flagstone, start it, load it, compare it with the baseline
     bench compare                                flagstone beside nginx, h2o, lighttpd, caddy, Datasette, sqlite-web
     bench profile                                what this machine and its card can hold
+    bench start                                  from the start to the first answer
+    bench crowd                                  what thousands of idle connections cost
     bench bare                                   the baseline server
     bench hit-ratio                              the cache's eviction policy beside others and the optimum
     bench loop NAME ITERATIONS                   parse, hit, encode ... in a loop, for whatever counts it
@@ -34,7 +38,7 @@ bench: load and comparisons for servers on this machine
 bench COMMAND --help explains the options of each.
 ";
 
-const COMMANDS: &str = "load, serve-and-load, compare, profile, bare, hit-ratio, loop and micro";
+const COMMANDS: &str = "load, serve-and-load, compare, profile, start, crowd, bare, hit-ratio, loop and micro";
 
 /// Exit codes as of sysexits.h; 1 is a run that was not clean.
 const EXIT_UNCLEAN: u8 = 1;
@@ -102,6 +106,18 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> Result<bool, Failur
                 return help(profile::options::HELP);
             };
             profile::run(&plan, &*stop_flag()?).map_err(|error| Failure::Internal(error.to_string()))
+        }
+        Some("start") => {
+            let Some(plan) = start::parse(arguments)? else {
+                return help(start::HELP);
+            };
+            start::run(&plan, &*stop_flag()?).map_err(|error| Failure::Internal(error.to_string()))
+        }
+        Some("crowd") => {
+            let Some(plan) = crowd::parse(arguments)? else {
+                return help(crowd::HELP);
+            };
+            crowd::run(&plan, &*stop_flag()?).map_err(|error| Failure::Internal(error.to_string()))
         }
         Some("bare") => bare_command(arguments),
         Some("hit-ratio") => {

@@ -35,6 +35,8 @@ fn help_names_every_option() {
         ("hit-ratio", "--smoke"),
         ("compare", "--only --peer --rounds --seconds --server --venv --report --smoke"),
         ("profile", "--folder --seconds --server --smoke"),
+        ("start", "--mib --rounds --folder --server --smoke"),
+        ("crowd", "--idle --busy --rounds --server --smoke"),
     ] {
         let output = bench(&format!("{command} --help"));
         assert_eq!(output.status.code(), Some(0));
@@ -44,7 +46,7 @@ fn help_names_every_option() {
 
 #[test]
 fn a_comparison_without_its_server_says_so() {
-    for command in ["compare", "profile"] {
+    for command in ["compare", "profile", "start", "crowd"] {
         let output = bench(&format!("{command} --smoke --server /nowhere/flagstone"));
         assert_eq!(output.status.code(), Some(70), "{}", text(&output));
     }

@@ -188,7 +188,7 @@ impl Drop for Running {
 }
 
 /// A free port of 127.0.0.1, as of now.
-fn free_address() -> io::Result<SocketAddr> {
+pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 

@@ -155,11 +155,22 @@ fn last_words(log: &Path) -> String {
 
 /// Builds the release binary of flagstone and returns where it is.
 pub fn build() -> io::Result<PathBuf> {
+    build_sized(&[], "")
+}
+
+/// The same with build constants of its own, in a folder of that name below the target folder.
+pub fn build_sized(constants: &[(&str, String)], name: &str) -> io::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let folder = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "-p", "flagstone", "--bin", "flagstone"]);
     command.args(["--message-format", "json-render-diagnostics"]);
+    if !constants.is_empty() {
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new("target").join(name), |own| Path::new(&own).join(name));
+        command.arg("--target-dir").arg(std::path::absolute(target)?);
+        command.envs(constants.iter().map(|(name, value)| (name, value)));
+    }
     let output = command.current_dir(folder).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(io::Error::other(format!("cargo build: {}", output.status)));
