@@ -390,14 +390,18 @@ fn locks_on(path: &Path, suffix: &str, byte: u64) -> bool {
     use std::os::unix::fs::MetadataExt;
     let inode = std::fs::metadata(format!("{}{suffix}", path.display())).unwrap().ino();
     let (inode, process) = (format!(":{inode}"), std::process::id().to_string());
-    std::fs::read_to_string("/proc/locks").unwrap().lines().any(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
-        fields.get(4) == Some(&process.as_str())
-            && fields.get(5).is_some_and(|file| file.ends_with(&inode))
-            && number(6).is_some_and(|first| first <= byte)
-            && number(7).unwrap_or(u64::MAX) >= byte
-    })
+    let listed = || {
+        std::fs::read_to_string("/proc/locks").unwrap().lines().any(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+            fields.get(4) == Some(&process.as_str())
+                && fields.get(5).is_some_and(|file| file.ends_with(&inode))
+                && number(6).is_some_and(|first| first <= byte)
+                && number(7).unwrap_or(u64::MAX) >= byte
+        })
+    };
+    // The list is read in pieces: while others lock and unlock, a piece may miss a line.
+    (0..100).any(|_| listed())
 }
 
 #[test]
