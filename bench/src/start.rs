@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lexopt::prelude::*;
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::compare::peer::free_address;
 use crate::compare::table::Spread;
@@ -144,9 +143,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // A failure means that it has ended; it is waited for in either case.
-        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
-        let _ = self.0.wait();
+        server::stop(&mut self.0);
     }
 }
 

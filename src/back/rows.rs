@@ -17,15 +17,15 @@ const PREFIX_BYTES: usize = 32 * 1024;
 const COLUMNS: usize = crate::api::SELECT_COLUMNS;
 
 /// Whose columns a shape is of: a held statement's number, how often it was prepared anew, and the format.
-pub type Origin = (u64, i32, Media);
+pub type ShapeKey = (u64, i32, Media);
 
 /// Zeros, as all of a shape that has no names: a static with any other byte in it stands in the binary whole.
-const NOBODY: Origin = (0, 0, Media::Json);
+const NOBODY: ShapeKey = (0, 0, Media::Json);
 
 /// The shape of a query's rows: what stands before each value.
 pub struct RowShape {
     /// Whose names it has; [`NOBODY`] where they are to be taken again.
-    of: Origin,
+    of: ShapeKey,
     bytes: heapless::Vec<u8, PREFIX_BYTES>,
     ends: heapless::Vec<u16, COLUMNS>,
 }
@@ -46,7 +46,7 @@ impl RowShape {
     ///
     /// # Errors
     /// As [`RowShape::set`].
-    pub fn set_once<'n>(&mut self, of: Origin, names: impl Iterator<Item = &'n str>) -> Result<(), Full> {
+    pub fn set_once<'n>(&mut self, of: ShapeKey, names: impl Iterator<Item = &'n str>) -> Result<(), Full> {
         if of.0 == NOBODY.0 || self.of != of {
             self.set(names, of.2)?;
             self.of = of;

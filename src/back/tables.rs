@@ -6,7 +6,7 @@ use rusqlite::types::ValueRef;
 use super::error;
 use super::held::Held;
 use super::link::put_content_range;
-use super::rows::{Origin, RowShape};
+use super::rows::{RowShape, ShapeKey};
 use super::run::{Attempt, Back, ROWS_BETWEEN_LOOKS, bind_value, ended};
 use super::sqlite_error::SqliteError;
 use super::statement::{Rows, Statement};
@@ -234,7 +234,7 @@ fn encode_page(
     Ok(Page { given: given as u64, more })
 }
 
-fn set_shape(work: &mut Workspace, table: Option<usize>, of: Origin) -> Attempt<usize> {
+fn set_shape(work: &mut Workspace, table: Option<usize>, of: ShapeKey) -> Attempt<usize> {
     let Workspace { catalog, query, shape, .. } = work;
     let Some(place) = table else { return Err(Problem::no_route(false).into()) };
     let columns = catalog.columns(catalog.table(place));

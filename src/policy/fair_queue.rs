@@ -46,25 +46,37 @@ pub struct Ahead {
 struct Account {
     client: u64,
     used: Micros,
-    /// Its waiting requests.
-    entries: usize,
-    /// Those that are not critical.
-    waits: Ahead,
+    /// What its waiting requests that are not critical are expected to take, and how many they are.
+    cost: Micros,
+    reads: u32,
+    /// All its waiting requests.
+    entries: u32,
 }
 
 impl Account {
     const fn new(client: u64, used: Micros) -> Account {
-        Account { client, used, entries: 0, waits: Ahead { reads: 0, cost: 0 } }
+        Account { client, used, cost: 0, reads: 0, entries: 0 }
+    }
+
+    const fn waits(&self) -> Ahead {
+        Ahead { reads: self.reads as usize, cost: self.cost }
     }
 }
 
 /// A request in the queue, where its client's account stands, and what that has used: all that is looked at to choose the next.
 #[derive(Clone, Copy, Debug)]
 struct Queued {
-    entry: Waiting,
-    account: usize,
+    slot: u16,
+    account: u16,
+    critical: bool,
+    since: Micros,
+    not_before: Micros,
+    cost: Micros,
     used: Micros,
 }
+
+// A connection's share of the budget's start-up bytes.
+const _: () = assert!(size_of::<Queued>() + size_of::<Account>() <= 72);
 
 /// At most `N` waiting requests, one a slot.
 ///
@@ -73,9 +85,9 @@ struct Queued {
 pub struct FairQueue<const N: usize> {
     waiting: Vec<Queued, N>,
     accounts: Vec<Account, N>,
-    /// Of those that are critical.
-    critical: Ahead,
-    /// Of all that wait.
+    /// How many are critical, and what they are expected to take.
+    critical: (u32, Micros),
+    /// What all are expected to take.
     cost: Micros,
     /// Accounts with waiting requests that are not critical.
     clients: usize,
@@ -88,15 +100,7 @@ pub struct FairQueue<const N: usize> {
 impl<const N: usize> FairQueue<N> {
     /// An empty queue.
     pub const fn new() -> FairQueue<N> {
-        FairQueue {
-            waiting: Vec::new(),
-            accounts: Vec::new(),
-            critical: Ahead { reads: 0, cost: 0 },
-            cost: 0,
-            clients: 0,
-            level: 0,
-            critical_run: 0,
-        }
+        FairQueue { waiting: Vec::new(), accounts: Vec::new(), critical: (0, 0), cost: 0, clients: 0, level: 0, critical_run: 0 }
     }
 
     /// Requests that wait.
@@ -118,8 +122,10 @@ impl<const N: usize> FairQueue<N> {
             return Err(entry);
         }
         let account = self.open_account(entry.client);
-        let queued = Queued { entry, account, used: self.accounts[account].used };
-        self.waiting.push(queued).map_err(|queued| queued.entry)?;
+        let Waiting { slot, since, not_before, cost, critical, .. } = entry;
+        let used = self.accounts[usize::from(account)].used;
+        let queued = Queued { slot, account, critical, since, not_before, cost, used };
+        self.waiting.push(queued).map_err(|_| entry)?;
         self.book(queued, true);
         Ok(())
     }
@@ -128,17 +134,17 @@ impl<const N: usize> FairQueue<N> {
     pub fn pop(&mut self, now: Micros) -> Option<Waiting> {
         let others_turn = self.critical_run >= CRITICAL_IN_A_ROW;
         // In one number each, because every job asks for the least of all that wait.
-        let rank = |queued: &Queued| u128::from(queued.used) << u64::BITS | u128::from(queued.entry.since);
+        let rank = |queued: &Queued| u128::from(queued.used) << u64::BITS | u128::from(queued.since);
         let mut best: Option<(bool, u128, usize)> = None;
-        for (at, queued) in self.waiting.iter().enumerate().filter(|(_, queued)| queued.entry.not_before <= now) {
-            let (after, rank) = (queued.entry.critical == others_turn, rank(queued));
+        for (at, queued) in self.waiting.iter().enumerate().filter(|(_, queued)| queued.not_before <= now) {
+            let (after, rank) = (queued.critical == others_turn, rank(queued));
             if best.is_none_or(|(best_after, best_rank, _)| (after, rank) < (best_after, best_rank)) {
                 best = Some((after, rank, at));
             }
         }
         let (_, _, best) = best?;
         let queued = self.waiting[best];
-        self.critical_run = if queued.entry.critical { self.critical_run.saturating_add(1) } else { 0 };
+        self.critical_run = if queued.critical { self.critical_run.saturating_add(1) } else { 0 };
         self.level = self.level.max(queued.used);
         Some(self.take(best))
     }
@@ -148,13 +154,13 @@ impl<const N: usize> FairQueue<N> {
     /// Of another client's requests those count that come before this client has had as much of the back: while it has its turn, the other
     /// has had no more. So whoever asks much finds much before it, and whoever asks little finds little, whatever the first one has waiting.
     pub fn ahead_of(&self, client: u64, cost: Micros, critical: bool) -> Ahead {
-        let mut ahead = self.critical;
+        let mut ahead = Ahead { reads: self.critical.0 as usize, cost: self.critical.1 };
         if critical {
             return ahead;
         }
-        let own = self.accounts.iter().find(|account| account.client == client).map_or(Ahead::default(), |account| account.waits);
-        for account in self.accounts.iter().filter(|account| account.waits.reads > 0) {
-            let Ahead { reads, cost: all } = account.waits;
+        let own = self.accounts.iter().find(|account| account.client == client).map_or(Ahead::default(), Account::waits);
+        for account in self.accounts.iter().filter(|account| account.reads > 0) {
+            let Ahead { reads, cost: all } = account.waits();
             let most = if account.client == client { all } else { own.cost + cost };
             ahead.cost += all.min(most);
             ahead.reads += if all <= most { reads } else { (reads as Micros * most).div_ceil(all) as usize };
@@ -164,7 +170,7 @@ impl<const N: usize> FairQueue<N> {
 
     /// How many wait that are not critical.
     pub fn ordinary(&self) -> usize {
-        self.waiting.len() - self.critical.reads
+        self.waiting.len() - self.critical.0 as usize
     }
 
     /// What all that wait are expected to take.
@@ -174,22 +180,22 @@ impl<const N: usize> FairQueue<N> {
 
     /// The slots that wait.
     pub fn slots(&self) -> impl Iterator<Item = u16> + '_ {
-        self.waiting.iter().map(|queued| queued.entry.slot)
+        self.waiting.iter().map(|queued| queued.slot)
     }
 
     /// The earliest time at which `pop` gives something; `None` when nothing waits.
     pub fn next_at(&self) -> Option<Micros> {
-        self.waiting.iter().map(|queued| queued.entry.not_before).min()
+        self.waiting.iter().map(|queued| queued.not_before).min()
     }
 
     /// Whether `pop` would give something.
     pub fn is_due(&self, now: Micros) -> bool {
-        self.waiting.iter().any(|queued| queued.entry.not_before <= now)
+        self.waiting.iter().any(|queued| queued.not_before <= now)
     }
 
     /// When the request that has waited longest was queued.
     pub fn oldest(&self) -> Option<Micros> {
-        self.waiting.iter().map(|queued| queued.entry.since).min()
+        self.waiting.iter().map(|queued| queued.since).min()
     }
 
     /// Books the back's time to the client that used it, also when its account was given up while its job ran.
@@ -205,7 +211,7 @@ impl<const N: usize> FairQueue<N> {
 
     /// Takes a slot's request out because its client is gone or its time is over.
     pub fn remove(&mut self, slot: u16) -> Option<Waiting> {
-        let at = self.waiting.iter().position(|queued| queued.entry.slot == slot)?;
+        let at = self.waiting.iter().position(|queued| queued.slot == slot)?;
         Some(self.take(at))
     }
 
@@ -213,25 +219,24 @@ impl<const N: usize> FairQueue<N> {
         // Order among the rest is by `since`, not by place, so the last may fill the gap.
         let queued = self.waiting.swap_remove(at);
         self.book(queued, false);
-        queued.entry
+        let Queued { slot, account, critical, since, not_before, cost, .. } = queued;
+        Waiting { slot, client: self.accounts[usize::from(account)].client, since, not_before, cost, critical }
     }
 
     /// Adds a request that waits to the sums that it counts in, or takes it off.
-    fn book(&mut self, Queued { entry, account, .. }: Queued, comes: bool) {
-        let booked = |sum: Ahead| match comes {
-            true => Ahead { reads: sum.reads + 1, cost: sum.cost + entry.cost },
-            false => Ahead { reads: sum.reads - 1, cost: sum.cost - entry.cost },
+    fn book(&mut self, Queued { account, critical, cost, .. }: Queued, comes: bool) {
+        let account = &mut self.accounts[usize::from(account)];
+        let step = |count: &mut u32, sum: &mut Micros| match comes {
+            true => (*count, *sum) = (*count + 1, *sum + cost),
+            false => (*count, *sum) = (*count - 1, *sum - cost),
         };
-        self.cost = if comes { self.cost + entry.cost } else { self.cost - entry.cost };
-        let Account { entries, waits, .. } = &mut self.accounts[account];
-        *entries = if comes { *entries + 1 } else { *entries - 1 };
-        if entry.critical {
-            self.critical = booked(self.critical);
-            return;
+        step(&mut account.entries, &mut self.cost);
+        if critical {
+            return step(&mut self.critical.0, &mut self.critical.1);
         }
-        self.clients -= usize::from(waits.reads > 0);
-        *waits = booked(*waits);
-        self.clients += usize::from(waits.reads > 0);
+        self.clients -= usize::from(account.reads > 0);
+        step(&mut account.reads, &mut account.cost);
+        self.clients += usize::from(account.reads > 0);
     }
 
     #[cfg(test)]
@@ -240,22 +245,22 @@ impl<const N: usize> FairQueue<N> {
     }
 
     /// Where the client's account stands.
-    fn open_account(&mut self, client: u64) -> usize {
+    fn open_account(&mut self, client: u64) -> u16 {
         if let Some(at) = self.accounts.iter().position(|account| account.client == client) {
             self.set_used(at, self.accounts[at].used.max(self.level));
-            return at;
+            return at as u16;
         }
         self.make_room();
         let opened = self.accounts.push(Account::new(client, self.level));
         assert!(opened.is_ok(), "no more than N - 1 others wait, so at most N - 1 accounts were kept");
-        self.accounts.len() - 1
+        (self.accounts.len() - 1) as u16
     }
 
     fn set_used(&mut self, at: usize, used: Micros) {
         let account = &mut self.accounts[at];
         account.used = used;
         if account.entries > 0 {
-            self.waiting.iter_mut().filter(|queued| queued.account == at).for_each(|queued| queued.used = used);
+            self.waiting.iter_mut().filter(|queued| usize::from(queued.account) == at).for_each(|queued| queued.used = used);
         }
     }
 
@@ -263,12 +268,11 @@ impl<const N: usize> FairQueue<N> {
         if !self.accounts.is_full() {
             return;
         }
-        let waiting = &mut self.waiting;
-        self.accounts.retain(|account| waiting.iter().any(|queued| queued.entry.client == account.client));
-        for queued in waiting {
-            let kept = self.accounts.iter().position(|account| account.client == queued.entry.client);
-            queued.account = kept.expect("the account of who waits was kept");
+        for queued in &mut self.waiting {
+            let before = &self.accounts[..usize::from(queued.account)];
+            queued.account = before.iter().filter(|account| account.entries > 0).count() as u16;
         }
+        self.accounts.retain(|account| account.entries > 0);
     }
 }
 
@@ -423,6 +427,7 @@ mod tests {
     #[test]
     fn sums_and_shares_are_what_counting_gives_whatever_comes_and_goes() {
         let mut queue: FairQueue<6> = FairQueue::new();
+        let mut clients = std::collections::HashMap::new();
         let mut random = 7_u64;
         let mut next = |below: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -430,29 +435,40 @@ mod tests {
         };
         for round in 0..20_000_u64 {
             match next(5) {
-                0 => drop(queue.remove(next(8) as u16)),
+                0 => {
+                    let gone = queue.remove(next(8) as u16);
+                    assert!(gone.is_none_or(|gone| clients.get(&gone.slot) == Some(&gone.client)), "{gone:?}");
+                }
                 1 => queue.charge(next(9), next(1000)),
-                2 => drop(queue.pop(next(round + 1))),
+                2 => {
+                    let gone = queue.pop(next(round + 1));
+                    assert!(gone.is_none_or(|gone| clients.get(&gone.slot) == Some(&gone.client)), "{gone:?}");
+                }
                 _ => {
                     let slot = next(8) as u16;
                     if !queue.slots().any(|waiting| waiting == slot) {
                         let waiting = Waiting { cost: next(50), critical: next(3) == 0, ..entry(slot, next(9), round) };
                         let full = queue.len() == 6;
                         assert_eq!(queue.push(waiting).is_err(), full);
+                        if !full {
+                            clients.insert(slot, waiting.client);
+                        }
                     }
                 }
             }
-            let all = || queue.waiting.iter().map(|queued| queued.entry);
-            assert_eq!(queue.cost(), all().map(|entry| entry.cost).sum::<u64>());
-            assert_eq!(queue.ordinary(), all().filter(|entry| !entry.critical).count());
-            let first = all().filter(|entry| entry.critical).map(|entry| entry.cost);
-            assert_eq!(queue.critical, Ahead { reads: first.clone().count(), cost: first.sum() });
-            let waits = |account: &&Account| all().any(|entry| entry.client == account.client && !entry.critical);
-            assert_eq!(queue.clients, queue.accounts.iter().filter(waits).count());
-            for queued in &queue.waiting {
-                let account = &queue.accounts[queued.account];
-                assert_eq!((account.client, account.used), (queued.entry.client, queued.used), "round {round}");
+            let all = || queue.waiting.iter();
+            assert_eq!(queue.cost(), all().map(|queued| queued.cost).sum::<u64>());
+            assert_eq!(queue.ordinary(), all().filter(|queued| !queued.critical).count());
+            let first = all().filter(|queued| queued.critical).map(|queued| queued.cost);
+            assert_eq!(queue.critical, (first.clone().count() as u32, first.sum()));
+            for (at, account) in queue.accounts.iter().enumerate() {
+                let own = || all().filter(|queued| usize::from(queued.account) == at);
+                let waits = own().filter(|queued| !queued.critical).map(|queued| queued.cost);
+                assert_eq!(account.waits(), Ahead { reads: waits.clone().count(), cost: waits.sum() });
+                assert_eq!(account.entries as usize, own().count());
+                assert!(own().all(|queued| queued.used == account.used), "round {round}");
             }
+            assert_eq!(queue.clients, queue.accounts.iter().filter(|account| account.reads > 0).count());
         }
     }
 

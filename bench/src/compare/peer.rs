@@ -8,15 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use super::scene::{self, Scene, body};
 use crate::serve::fetch;
+use crate::serve::server::stop;
 
 /// From the start to the first answer: the slowest imports half of Python first.
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// From SIGTERM to the end.
-const STOPPED_WITHIN: Duration = Duration::from_secs(15);
 
 /// A server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,17 +170,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A failure means that it has ended.
-        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        let deadline = Instant::now() + STOPPED_WITHIN;
-        while matches!(self.child.try_wait(), Ok(None)) {
-            if Instant::now() > deadline {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        stop(&mut self.child);
     }
 }
 

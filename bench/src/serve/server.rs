@@ -118,7 +118,7 @@ impl Drop for Server {
 }
 
 /// SIGTERM to this one process, then patience, then SIGKILL. The child is waited for in every case.
-fn stop(child: &mut Child) {
+pub fn stop(child: &mut Child) {
     if !matches!(child.try_wait(), Ok(None)) {
         return;
     }
